@@ -1,0 +1,119 @@
+"""Floor 4: every op as a function on Tensors, with NumPy's names and argument names.
+
+It is also the `xp` of a backward pass that records a tape of its own, so what the backward of an op
+calls by name is here under NumPy's name.
+"""
+
+import sys
+
+from tinygrad_llm import tensor as _tensor
+from tinygrad_llm.functional.creation import (
+    arange,
+    eye,
+    full,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    zeros,
+    zeros_like,
+)
+from tinygrad_llm.functional.elementwise import (
+    abs,
+    add,
+    clip,
+    cos,
+    divide,
+    dropout,
+    erf,
+    exp,
+    expm1,
+    gelu,
+    isfinite,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    subtract,
+    tanh,
+    where,
+)
+from tinygrad_llm.functional.indexing import (
+    embedding,
+    getitem,
+    plain_index,
+    scatter,
+    scatter_add,
+    take_along_axis,
+)
+from tinygrad_llm.functional.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    kl_div,
+    mse_loss,
+)
+from tinygrad_llm.functional.products import einsum, matmul
+from tinygrad_llm.functional.reductions import (
+    argmax,
+    argmin,
+    argsort,
+    cumsum,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    softmax,
+    sort,
+    std,
+    sum,
+    topk,
+    var,
+)
+from tinygrad_llm.functional.shapes import (
+    astype,
+    broadcast_to,
+    concatenate,
+    copy,
+    expand_dims,
+    flip,
+    pad,
+    repeat,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    to,
+    transpose,
+    tril,
+    triu,
+)
+
+__all__ = [
+    "abs", "add", "arange", "argmax", "argmin", "argsort", "astype",
+    "binary_cross_entropy_with_logits", "broadcast_to", "clip", "concatenate", "copy", "cos",
+    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "erf", "exp",
+    "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "isfinite", "kl_div", "log",
+    "log1p", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "mse_loss", "multiply", "negative", "norm", "ones", "ones_like", "pad", "plain_index", "power",
+    "prod", "rand", "randn", "relu", "repeat", "reshape", "roll", "scatter", "scatter_add",
+    "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sort", "split", "sqrt", "squeeze",
+    "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "to", "topk",
+    "transpose", "tril", "triu", "var", "where", "zeros", "zeros_like",
+]  # fmt: skip
+
+_tensor.register(sys.modules[__name__])

@@ -1,0 +1,119 @@
+"""Losses; `reduction` is "mean", "sum" or "none" in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_llm.functional.arguments import floating, pair, tensor
+from tinygrad_llm.functional.elementwise import where
+from tinygrad_llm.functional.indexing import check_range
+from tinygrad_llm.functional.reductions import sum as total
+from tinygrad_llm.ops import losses as ops
+from tinygrad_llm.tensor import Tensor, apply
+
+
+def cross_entropy(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """−ln softmax(logits)[target], from logits of shape (..., V)  (F47, G02).
+
+    target: class indices (...), integers; or distributions (..., V), floats, which may themselves
+        ask for a gradient.
+    weight: (V,), a factor for each class; "mean" then divides by the weights of the targets.
+    ignore_index: rows with this index count neither in the sum nor in the mean; the mean over no
+        row at all is 0.
+    label_smoothing: ε; the target becomes (1 − ε)·target + ε/V (Szegedy et al. 2015).
+    Raises ValueError for shapes that do not fit, IndexError for a class outside 0 … V−1.
+    """
+    logits, target = floating(logits), tensor(target)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
+    if not logits.ndim:
+        raise ValueError("cross_entropy: logits need an axis of classes, (..., V)")
+    if weight is not None:
+        weight = _class_weight(logits, weight)
+    if target.dtype.kind == "f":
+        return _soft_cross_entropy(logits, target, weight, reduction, label_smoothing)
+    if target.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]} "
+            f"(class indices) or {logits.shape} (distributions), not {target.shape}"
+        )
+    counted = target != ignore_index
+    chosen = where(counted, target, 0)
+    check_range("cross_entropy: class", chosen, logits.shape[-1])
+    constants = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+    rows = apply(ops.CrossEntropy, logits, target, weight, **constants)
+    if reduction != "mean":
+        return reduce(rows, reduction)
+    counts = counted if weight is None else where(counted, weight[chosen], 0.0)
+    divisor = float(counts.data.sum())
+    return total(rows) * (1.0 / divisor if divisor else 0.0)
+
+
+def _soft_cross_entropy(logits, target, weight, reduction, label_smoothing) -> Tensor:
+    if target.shape != logits.shape:
+        raise ValueError(
+            f"cross_entropy: distributions {target.shape} for logits {logits.shape}; "
+            "class indices are integers"
+        )
+    if label_smoothing:
+        target = target * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
+    if weight is not None:
+        target = target * weight
+    return reduce(apply(ops.SoftCrossEntropy, *pair("cross_entropy", logits, target)), reduction)
+
+
+def _class_weight(logits: Tensor, weight: Any) -> Tensor:
+    weight = tensor(pair("cross_entropy", logits, weight)[1]).detach()
+    if weight.shape != logits.shape[-1:]:
+        raise ValueError(
+            f"cross_entropy: weight {weight.shape} for {logits.shape[-1]} classes: give one each"
+        )
+    return weight
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """(input − target)², of equal shapes: (N, 1) against (N,) would broadcast to N² errors (F46)."""
+    input, target = _alike("mse_loss", input, target)
+    return reduce(apply(ops.SquaredError, input, target), reduction)
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """−[t·ln σ(z) + (1 − t)·ln(1 − σ(z))] from logits z, finite for every z (F23–F25)."""
+    input, target = _alike("binary_cross_entropy_with_logits", input, target)
+    return reduce(apply(ops.BCEWithLogits, input, target), reduction)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """t·(ln t − x) for log-probabilities x and probabilities t (0 where t = 0).
+
+    "batchmean" divides the sum by the first axis, which gives the divergence as it is defined;
+    "mean" divides by all elements.
+    """
+    input, target = _alike("kl_div", input, target)
+    each = apply(ops.KLDiv, input, target)
+    if reduction == "batchmean":
+        return total(each) * (1.0 / len(each))
+    return reduce(each, reduction)
+
+
+def reduce(each: Tensor, reduction: str) -> Tensor:
+    """The mean, the sum, or the values themselves."""
+    if reduction == "none":
+        return each
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    return each.mean() if reduction == "mean" else total(each)
+
+
+def _alike(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
+    input, target = (tensor(x) for x in pair(name, floating(input), target))
+    if input.shape != target.shape:
+        raise ValueError(f"{name}: input {input.shape} and target {target.shape} differ in shape")
+    return input, target

@@ -1,0 +1,28 @@
+"""Floor 1: one class an op, forward and backward side by side in array language."""
+
+from tinygrad_llm.ops import (
+    dropout,
+    elementwise,
+    indexing,
+    losses,
+    products,
+    reductions,
+    shapes,
+    softmax,
+)
+from tinygrad_llm.ops.base import OPS, Cached, Op, Piece
+
+__all__ = [
+    "OPS",
+    "Cached",
+    "Op",
+    "Piece",
+    "dropout",
+    "elementwise",
+    "indexing",
+    "losses",
+    "products",
+    "reductions",
+    "shapes",
+    "softmax",
+]

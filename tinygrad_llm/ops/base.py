@@ -1,0 +1,112 @@
+"""What an op is: its formula in the docstring, its forward and its backward side by side.
+
+An op is a class with two static methods in array language and no instance.
+
+`forward(xp, *arrays, **constants)` returns `(output, saved)`, or `((output, ...), saved)` for an op
+with several outputs. `xp` is NumPy or CuPy. Arrays are positional, constants are keywords.
+
+`backward(xp, g, saved, needs)` gets the gradient `g` of the output (a tuple for several outputs)
+and returns the gradient of each input, one value or a tuple; None where `needs` is False. It uses
+operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on Tensors with
+`xp = functional`, where they record a tape of their own: that is how second derivatives come.
+
+`saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). An
+intermediate would be cut off from the tape and make second derivatives silently wrong; it may be
+kept only as `Cached`, which is None on Tensors, so that the line computes it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tinygrad_llm.backend.devices import Array
+
+OPS: dict[str, type[Op]] = {}
+"""Every op by its name; a test holds this list against the gradient tests."""
+
+
+class Op:
+    """Base of all ops; a subclass is registered under its lower-case name."""
+
+    name: ClassVar[str]
+    broadcasts: ClassVar[bool] = False
+    """Inputs broadcast: the engine sums each gradient back to its input's shape."""
+    views: ClassVar[bool] = False
+    """The output may share memory with the first input, and then shares its version counter."""
+    no_gradient: ClassVar[tuple[str, ...]] = ()
+    """Names of array inputs that never get a gradient: indices, conditions, class weights."""
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__name__.lower()
+        OPS[cls.name] = cls
+
+    @staticmethod
+    def forward(xp: Any, *arrays: Array, **constants: Any) -> tuple[Any, tuple]:
+        raise TypeError("Op is a base class: an op writes its own forward")
+
+    @staticmethod
+    def backward(xp: Any, g: Any, saved: tuple, needs: tuple[bool, ...]) -> Any:
+        raise TypeError("Op is a base class: an op writes its own backward")
+
+    @classmethod
+    def explain(cls, error: Exception, shapes: list[tuple[int, ...]], constants: dict) -> str:
+        """One line for the user when `forward` refused these inputs: op, shapes, what to mend."""
+        given = " and ".join(map(str, shapes))
+        clash = broadcast_clash(shapes) if cls.broadcasts else ""
+        return f"{cls.name}: {given}{clash or f': {error}'}"
+
+
+class Cached:
+    """An intermediate that raw backward may read and that is None when a tape is recorded."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class Piece:
+    """A gradient that is zero but at `x[index]`; it is added into a buffer, never made dense.
+
+    A dense zero array for each `x[:, t]` would make a loop over T cost T**2.
+    """
+
+    __slots__ = ("g", "index", "repeats")
+
+    def __init__(self, g: Array, index: Any, repeats: bool):
+        self.g = g
+        self.index = index
+        self.repeats = repeats
+
+    def add_to(self, xp: Any, buffer: Array) -> None:
+        """buffer[index] += g, adding once for every time that an index repeats (raw arrays)."""
+        if self.repeats:
+            xp.add.at(buffer, self.index, self.g)
+        else:
+            buffer[self.index] += self.g
+
+    def dense(self, xp: Any, shape: tuple[int, ...]) -> Any:
+        """The whole gradient, as a Tensor whose tape goes on through `g` (`xp` is functional)."""
+        return xp.scatter(self.g, self.index, shape)
+
+
+def kept_shape(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with a 1 at every reduced axis: what `keepdims=True` gives."""
+    return tuple(1 if i in axis else n for i, n in enumerate(shape))
+
+
+def count_of(shape: tuple[int, ...], axis: tuple[int, ...]) -> int:
+    """How many elements a reduction of `shape` over `axis` puts into one."""
+    count = 1
+    for i in axis:
+        count *= shape[i]
+    return count
+
+
+def broadcast_clash(shapes: list[tuple[int, ...]]) -> str:
+    """Which axis keeps `shapes` from broadcasting, in words; empty when they do broadcast."""
+    for i in range(1, max(map(len, shapes), default=0) + 1):
+        sizes = sorted({s[-i] for s in shapes if len(s) >= i} - {1})
+        if len(sizes) > 1:
+            return f" do not broadcast: axis -{i} has sizes {' and '.join(map(str, sizes))}"
+    return ""

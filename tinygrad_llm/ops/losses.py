@@ -1,0 +1,122 @@
+"""Losses, one value for each row or element; functional takes their sum or mean."""
+
+from __future__ import annotations
+
+from tinygrad_llm.ops.base import Cached, Op
+from tinygrad_llm.ops.elementwise import stable_sigmoid
+from tinygrad_llm.ops.softmax import log_softmax
+
+
+class CrossEntropy(Op):
+    """l = −Σ_c q_c·ln p_c with p = softmax(z), for a class index per row;
+    dz = g·(p·Σ_c q_c − q)  (G02, F47).
+
+    q_c = w_c·((1 − ε)·1[c = target] + ε/V), with class weights w and label smoothing ε; q = 0 in a
+    row whose target is `ignore_index`. With neither, Σq = 1 and the gradient is p − onehot.
+    Shapes: z (..., V), target (...) integers, w (V,), l (...).
+    """
+
+    no_gradient = ("target", "weight")
+
+    @staticmethod
+    def forward(xp, z, target, weight, *, ignore_index, label_smoothing):
+        classes = xp.arange(z.shape[-1])
+        logp = log_softmax(xp, z, -1)
+        q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
+        l = -(q * logp).sum(axis=-1)
+        return l, (z, target, weight, Cached(logp), classes, ignore_index, label_smoothing)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        z, target, weight, logp, classes, ignore_index, label_smoothing = saved
+        logp = xp.log_softmax(z, -1) if logp is None else logp
+        q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
+        dz = g[..., None] * (xp.exp(logp) * q.sum(axis=-1, keepdims=True) - q)
+        return dz, None, None
+
+
+class SoftCrossEntropy(Op):
+    """l = −Σ_c t_c·ln p_c with p = softmax(z), for a target distribution per row;
+    dz = g·(p·Σ_c t_c − t),  dt = −g·ln p  (F47).  Σt need not be 1: that is what Σ_c t_c is for
+    (F07)."""
+
+    @staticmethod
+    def forward(xp, z, t):
+        logp = log_softmax(xp, z, -1)
+        return -(t * logp).sum(axis=-1), (z, t, Cached(logp))
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        z, t, logp = saved
+        logp = xp.log_softmax(z, -1) if logp is None else logp
+        g = g[..., None]
+        dz = g * (xp.exp(logp) * t.sum(axis=-1, keepdims=True) - t) if needs[0] else None
+        dt = -g * logp if needs[1] else None
+        return dz, dt
+
+
+class SquaredError(Op):
+    """l = (a − b)²;  da = 2g·(a − b),  db = −da  (F46)."""
+
+    @staticmethod
+    def forward(xp, a, b):
+        difference = a - b
+        return difference * difference, (a, b)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        a, b = saved
+        da = 2.0 * g * (a - b) if needs[0] else None
+        db = 2.0 * g * (b - a) if needs[1] else None
+        return da, db
+
+
+class BCEWithLogits(Op):
+    """l = softplus(z) − z·t, the binary cross-entropy of σ(z), finite for every z;
+    dz = g·(σ(z) − t),  dt = −g·z  (F23, F25)."""
+
+    @staticmethod
+    def forward(xp, z, t):
+        size = xp.where(z > 0, z, -z)
+        l = xp.maximum(z, 0) - z * t + xp.log1p(xp.exp(-size))
+        return l, (z, t, Cached(stable_sigmoid(xp, z)))
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        z, t, s = saved
+        s = xp.sigmoid(z) if s is None else s
+        dz = g * (s - t) if needs[0] else None
+        dt = -g * z if needs[1] else None
+        return dz, dt
+
+
+class KLDiv(Op):
+    """l = t·(ln t − x) for log-probabilities x and probabilities t, 0 where t = 0;
+    dx = −g·t,  dt = g·(ln t + 1 − x), and 0 where t = 0."""
+
+    @staticmethod
+    def forward(xp, x, t):
+        return t * (_log_where_positive(xp, t) - x), (x, t)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, t = saved
+        dx = -g * t if needs[0] else None
+        dt = None
+        if needs[1]:
+            dt = xp.where(t == 0, 0.0, g * (_log_where_positive(xp, t) + 1.0 - x))
+        return dx, dt
+
+
+def target_distribution(target, weight, classes, dtype, ignore_index: int, smoothing: float):
+    """q of CrossEntropy, (..., V): what the loss wants of each class in each row."""
+    q = (target[..., None] == classes).astype(dtype)
+    if smoothing:
+        q = q * (1.0 - smoothing) + smoothing / len(classes)
+    if weight is not None:
+        q = q * weight
+    return q * (target != ignore_index)[..., None]
+
+
+def _log_where_positive(xp, t):
+    return xp.log(xp.where(t == 0, 1.0, t))

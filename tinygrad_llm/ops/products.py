@@ -1,0 +1,94 @@
+"""Products of arrays: matrix multiplication and Einstein sums."""
+
+from __future__ import annotations
+
+from tinygrad_llm.ops.base import Op, broadcast_clash
+
+
+class Matmul(Op):
+    """Y = A B over the last two axes (two or more each), the others broadcast;
+    dA = G Bᵀ,  dB = Aᵀ G  (G03).
+
+    One matrix B against a stack of A is one large product, forward and backward: the gradient of a
+    shared weight needs no sum over the stack.
+    """
+
+    broadcasts = True
+
+    @staticmethod
+    def forward(xp, a, b):
+        return a @ b, (a, b)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        a, b = saved
+        da = g @ b.swapaxes(-1, -2) if needs[0] else None
+        if needs[1] and b.ndim == 2:
+            a, g = a.reshape(-1, a.shape[-1]), g.reshape(-1, g.shape[-1])
+        db = a.swapaxes(-1, -2) @ g if needs[1] else None
+        return da, db
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        a, b = shapes
+        if a[-1] != b[-2]:
+            return f"matmul: {a} @ {b}: inner sizes {a[-1]} and {b[-2]} differ"
+        return f"matmul: {a} @ {b}: stacks{broadcast_clash([a[:-2], b[:-2]])}"
+
+
+class Einsum(Op):
+    """y = the sum that the letters name, e.g. "ij", "jk" → "ik".
+
+    The gradient of one operand is an Einstein sum again: g and the other operands in, its own
+    letters out. A letter that only it has is filled by ones; the second "i" of a diagonal "ii"
+    becomes a letter of its own, tied to the first by an identity matrix. Both are kept as booleans.
+    """
+
+    broadcasts = True
+
+    @staticmethod
+    def forward(xp, *operands, terms, output):
+        y = _einsum(xp, (*terms, output), operands)
+        plans = [_plan(xp, i, operands, terms, output) for i in range(len(operands))]
+        return y, (*operands, plans, output)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        *operands, plans, output = saved
+        dxs = [None] * len(operands)
+        for i, (terms, own, fillers) in enumerate(plans):
+            if needs[i]:
+                others = [x for j, x in enumerate(operands) if j != i]
+                dxs[i] = _einsum(xp, (output, *terms, own), [g, *others, *fillers])
+        return tuple(dxs)
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        given = ", ".join(f"{t}: {s}" for t, s in zip(constants["terms"], shapes))
+        return f"einsum: {given} → {constants['output']!r}: {error}"
+
+
+def _einsum(xp, letters, operands):
+    """xp.einsum by lists of letters; more than one operand goes through matrix products."""
+    subscripts = ",".join(letters[:-1]) + "->" + letters[-1]
+    return xp.einsum(subscripts, *operands, optimize=len(operands) > 1)
+
+
+def _plan(xp, i: int, operands, terms: list[str], output: str):
+    """Terms beside g, own letters and boolean fillers for the gradient of operand i."""
+    spare = iter(sorted(set(map(chr, range(97, 123))) - set("".join(terms) + output)))
+    others = [(t, x.shape) for j, (t, x) in enumerate(zip(terms, operands)) if j != i]
+    sizes = {pair for t, shape in others for pair in zip(t, shape)}
+    own, extra, fillers = "", [], []
+    for letter, n in zip(terms[i], operands[i].shape):
+        if letter in own:
+            twin = next(spare)
+            own += twin
+            extra.append(letter + twin)
+            fillers.append(xp.eye(n, dtype=bool))
+        else:
+            own += letter
+            if letter not in output and (letter, n) not in sizes:
+                extra.append(letter)
+                fillers.append(xp.ones(n, dtype=bool))
+    return [*(t for t, _ in others), *extra], own, fillers

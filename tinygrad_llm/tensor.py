@@ -1,0 +1,541 @@
+"""Tensor: an array, its gradient, and the operators that record a tape; `apply` runs an op.
+
+The methods are NumPy's by name and argument. What each one computes stands in `functional`, which
+registers itself here when it is imported: it is also the namespace in which a backward pass runs
+when it must record a tape of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm import graph
+from tinygrad_llm.backend.devices import Array, device_of, is_array, namespace, put, to_host
+from tinygrad_llm.ops.base import Op
+
+F: Any = None
+"""The functional namespace, once it has registered itself."""
+
+DEFAULT_DTYPE = np.dtype(np.float32)
+
+
+def register(functional: ModuleType) -> None:
+    """Called by `functional`, once, at its end."""
+    global F
+    F = functional
+
+
+class Tensor:
+    """An array that can remember how it was computed.
+
+    data: an array (kept as it is, not copied), a number, or nested sequences of numbers; Python
+        floats become float32, NumPy arrays keep their dtype.
+    requires_grad: collect the gradient of this tensor in `.grad` (floating dtypes only).
+    device: `"cpu"`, `"cuda"`, `"cuda:<n>"`; where the data is when None.
+
+    Raises TypeError for data that holds no numbers and for an integer tensor with requires_grad.
+    """
+
+    __slots__ = ("__weakref__", "_edge", "_version", "data", "grad")
+    __array_ufunc__ = None  # NumPy leaves `array + tensor` to Tensor.__radd__
+
+    def __init__(
+        self, data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
+    ):
+        data = as_array(data, dtype)
+        self.data: Array = data if device is None else put(data, device)
+        self.grad: Tensor | None = None
+        self._version = [0]
+        self._edge: graph.Edge | None = None
+        if requires_grad:
+            self.requires_grad = True
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def device(self) -> str:
+        return device_of(self.data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """True unless an op on the tape made this tensor."""
+        return self._edge is None or self._edge[0].op is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not self.is_leaf:
+            raise RuntimeError("requires_grad of a computed tensor is fixed: detach() it instead")
+        if value and self.data.dtype.kind != "f":
+            raise TypeError(
+                f"a tensor of dtype {self.dtype} can have no gradient: use .astype('float32') first"
+            )
+        if value != self.requires_grad:
+            self._edge = graph.leaf(self) if value else None
+
+    def __repr__(self) -> str:
+        text = np.array2string(to_host(self.data), separator=", ", prefix="Tensor(")
+        made_by = "" if self.is_leaf else f", op={self._edge[0].op.name}"
+        tail = ", requires_grad=True" if self.requires_grad and self.is_leaf else made_by
+        dtype = "" if self.dtype == DEFAULT_DTYPE else f", dtype={self.dtype}"
+        device = "" if self.device == "cpu" else f", device={self.device}"
+        return f"Tensor({text}{tail}{dtype}{device})"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    # Out of the tape
+
+    def numpy(self) -> np.ndarray:
+        """The data as a NumPy array: the same memory on the CPU, a copy from a GPU."""
+        return to_host(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        return self.data.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    def detach(self) -> Tensor:
+        """The same memory, off the tape."""
+        return _wrap(self.data, None, self._version)
+
+    def __reduce__(self) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError("a computed tensor cannot be copied or pickled: detach() it first")
+        return type(self), (self.data, self.requires_grad)
+
+    # Gradients
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:
+        """Add d(self)/d(leaf), weighted by `gradient`, to the `.grad` of every leaf of the tape.
+
+        gradient: same shape as this tensor; 1 for a scalar when None.
+        retain_graph: keep what the ops saved, for another backward through the same tape.
+        create_graph: record a tape of the gradients too, for derivatives of higher order.
+        Raises RuntimeError without a tape, for a non-scalar without `gradient`, and for a second
+        pass through a freed tape; ValueError for a gradient of another shape.
+        """
+        root = (self._require_edge("backward"), cotangent(self, gradient, create_graph))
+        sums = graph.walk_back([root], None, retain_graph or create_graph, lift(create_graph))
+        for (node, _), total in sums.items():
+            tensor = node.tensor()
+            if tensor is not None:
+                tensor._add_to_grad(total)
+
+    def _require_edge(self, what: str) -> graph.Edge:
+        if self._edge is None:
+            raise RuntimeError(
+                f"{what}: this tensor was computed from nothing that requires a gradient "
+                "(or under no_grad): set requires_grad=True on its inputs first"
+            )
+        return self._edge
+
+    def _add_to_grad(self, total: graph.Sum) -> None:
+        """Our own array for the first gradient; in place after, unless a tape holds the old."""
+        g = total.value
+        if isinstance(g, Tensor):
+            self.grad = g if self.grad is None else self.grad + g
+        elif self.grad is None:
+            xp = self._edge[0].xp if self._edge else namespace(self.data)
+            self.grad = Tensor(g if total.owned and is_array(g) else xp.array(g))
+        elif self.grad.requires_grad:
+            self.grad = self.grad + Tensor(g)
+        else:
+            self.grad.data += g
+            self.grad._version[0] += 1
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+        """Call `hook(gradient)` once in each backward, on the whole gradient of this tensor.
+
+        What it returns, unless None, takes the gradient's place. Returns a function that takes the
+        hook off again.
+        """
+        node, i = self._require_edge("register_hook")
+
+        def on_gradient(g: Any) -> Any:
+            taped = isinstance(g, Tensor)
+            answer = hook(g if taped else Tensor(namespace_array(node, g)))
+            if answer is None:
+                return g
+            if answer.shape != self_shape:
+                raise ValueError(f"hook: returned shape {answer.shape}, the gradient {self_shape}")
+            return answer if taped else answer.data
+
+        self_shape = self.shape
+        node.hooks = node.hooks or {}
+        node.hooks.setdefault(i, []).append(on_gradient)
+        return lambda: node.hooks[i].remove(on_gradient)
+
+    def retain_grad(self) -> None:
+        """Collect the gradient of this computed tensor in its `.grad` too."""
+        if not self.is_leaf:
+            this = graph.weakref.ref(self)
+            self.register_hook(lambda g: setattr(this(), "grad", g) if this() else None)
+
+    # Changes in place
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._check_in_place("x[...] = v", value)
+        index, _ = F.plain_index(self, index)
+        self.data[index] = raw_like(self, value)
+        self._version[0] += 1
+
+    def _check_in_place(self, what: str, value: Any) -> None:
+        asks = self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+        if asks and graph.current_mode().grad:
+            raise RuntimeError(
+                f"{what} would change a value that the tape needs: use where() or concatenate() "
+                "for a new tensor, or no_grad() for a change outside the tape"
+            )
+
+    def _in_place(self, name: str, operator: Callable, other: Any) -> Tensor:
+        """`x += y` writes into x outside the tape; on the tape it makes a new x, but not of a
+        leaf, whose gradient would then be lost."""
+        taped = self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
+        if taped and graph.current_mode().grad:
+            if self.requires_grad and self.is_leaf:
+                self._check_in_place(f"x {name}= y on a leaf", other)
+            return operator(self, other)
+        with graph.no_grad():
+            result = operator(self, other)
+        if result.shape != self.shape or result.dtype != self.dtype:
+            raise ValueError(
+                f"x {name}= y: the result is {result.dtype}{result.shape}, "
+                f"x stays {self.dtype}{self.shape}"
+            )
+        self.data[...] = result.data
+        self._version[0] += 1
+        return self
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place("+", F.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place("-", F.subtract, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place("*", F.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place("/", F.divide, other)
+
+    # Operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return F.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return F.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return F.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return F.subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return F.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return F.multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return F.divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return F.divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return F.power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return F.power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return F.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return F.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return F.negative(self)
+
+    def __abs__(self) -> Tensor:
+        return F.abs(self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return F.getitem(self, index)
+
+    # Comparisons give boolean tensors and record nothing
+
+    def __lt__(self, other: Any) -> Tensor:
+        return Tensor(self.data < raw_like(self, other))
+
+    def __le__(self, other: Any) -> Tensor:
+        return Tensor(self.data <= raw_like(self, other))
+
+    def __gt__(self, other: Any) -> Tensor:
+        return Tensor(self.data > raw_like(self, other))
+
+    def __ge__(self, other: Any) -> Tensor:
+        return Tensor(self.data >= raw_like(self, other))
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return Tensor(self.data == raw_like(self, other))
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return Tensor(self.data != raw_like(self, other))
+
+    def __and__(self, other: Any) -> Tensor:
+        return Tensor(self.data & raw_like(self, other))
+
+    def __or__(self, other: Any) -> Tensor:
+        return Tensor(self.data | raw_like(self, other))
+
+    def __invert__(self) -> Tensor:
+        return Tensor(~self.data)
+
+    __hash__ = object.__hash__
+
+    # Methods, NumPy's by name: see functional
+
+    @property
+    def T(self) -> Tensor:
+        """All axes in reverse order."""
+        return F.transpose(self)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return F.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        return F.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        return F.swapaxes(self, axis1, axis2)
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        return F.squeeze(self, axis)
+
+    def flatten(self) -> Tensor:
+        return F.reshape(self, -1)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return F.sum(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return F.mean(self, axis, keepdims)
+
+    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return F.var(self, axis, ddof, keepdims)
+
+    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return F.std(self, axis, ddof, keepdims)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return F.prod(self, axis, keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return F.max(self, axis, keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return F.min(self, axis, keepdims)
+
+    def cumsum(self, axis: int = -1) -> Tensor:
+        return F.cumsum(self, axis)
+
+    def argmax(self, axis: int | None = None) -> Tensor:
+        return F.argmax(self, axis)
+
+    def argmin(self, axis: int | None = None) -> Tensor:
+        return F.argmin(self, axis)
+
+    def argsort(self, axis: int = -1) -> Tensor:
+        return F.argsort(self, axis)
+
+    def any(self, axis: Any = None) -> Tensor:
+        return Tensor(namespace(self.data).any(self.data, axis=axis))
+
+    def all(self, axis: Any = None) -> Tensor:
+        return Tensor(namespace(self.data).all(self.data, axis=axis))
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        return F.clip(self, low, high)
+
+    def astype(self, dtype: Any) -> Tensor:
+        return F.astype(self, dtype)
+
+    def to(self, device: str) -> Tensor:
+        return F.to(self, device)
+
+    def copy(self) -> Tensor:
+        """A new tensor with its own memory, on the same tape."""
+        return F.copy(self)
+
+
+def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
+    """Run an op on Tensors (and Python numbers); record it if one of them asks for a gradient.
+
+    Returns a Tensor, or a tuple of them for an op with several outputs.
+    Raises ValueError for shapes that do not fit, IndexError for places that do not exist.
+    """
+    arrays, edges, counters, xp = [], [], [], None
+    for x in inputs:
+        if isinstance(x, Tensor):
+            arrays.append(x.data)
+            edges.append(x._edge)
+            counters.append(x._version)
+            kind = namespace(x.data)
+            if kind is not xp and xp is not None:
+                raise ValueError(_devices_differ(op, inputs))
+            xp = kind
+        else:
+            arrays.append(x)
+            edges.append(None)
+            counters.append(None)
+    try:
+        y, saved = op.forward(xp, *arrays, **constants)
+    except (ValueError, IndexError) as error:
+        raise _explained(op, error, arrays, constants) from error
+    several = type(y) is tuple
+    ys = [v if is_array(v) else xp.asarray(v) for v in (y if several else (y,))]
+    versions = [_version_of(op, v, arrays, counters) for v in ys]
+    node = None
+    if graph.current_mode().grad and any(edge is not None for edge in edges):
+        if not several and ys[0] is not y:
+            saved = tuple(ys[0] if value is y else value for value in saved)
+        node = graph.record(op, xp, edges, arrays, counters, ys, versions, saved)
+    tensors = [
+        _wrap(v, (node, i) if node is not None and v.dtype.kind == "f" else None, version)
+        for i, (v, version) in enumerate(zip(ys, versions))
+    ]
+    return tuple(tensors) if several else tensors[0]
+
+
+def _version_of(op: type[Op], y: Array, arrays: list, counters: list) -> list[int]:
+    """A view shares the version counter of the memory that it looks at."""
+    if op.views and y.base is not None:
+        x = arrays[0]
+        if y.base is x or y.base is x.base:
+            return counters[0]
+    return [0]
+
+
+def _wrap(data: Array, edge: graph.Edge | None, version: list[int] | None) -> Tensor:
+    """A Tensor around an array that is known to be one; `apply` makes all its results so."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.data = data
+    tensor.grad = None
+    tensor._edge = edge
+    tensor._version = [0] if version is None else version
+    return tensor
+
+
+def lift(create_graph: bool) -> graph.Lift | None:
+    """Backward runs on raw arrays, or on Tensors when it must record a tape."""
+    return graph.Lift(F, _wrap) if create_graph else None
+
+
+def cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """The gradient that backward starts with at `output`: an array, or a Tensor for a tape."""
+    if gradient is None:
+        if output.size != 1:
+            raise RuntimeError(
+                f"backward of a tensor of shape {output.shape} needs a gradient of that shape; "
+                "for a loss, take the sum or the mean first"
+            )
+        gradient = Tensor(namespace(output.data).ones(output.shape, output.dtype))
+    elif not isinstance(gradient, Tensor):
+        gradient = Tensor(raw_like(output, gradient), dtype=output.dtype)
+    if gradient.shape != output.shape:
+        raise ValueError(f"backward: gradient {gradient.shape} for a tensor {output.shape}")
+    if gradient.dtype != output.dtype:
+        gradient = gradient.astype(output.dtype)
+    return gradient if create_graph else gradient.data
+
+
+def as_array(data: Any, dtype: Any = None) -> Array:
+    """`data` as a raw array: Python floats as float32, arrays with the dtype that they have."""
+    if isinstance(data, Tensor):
+        data = data.data
+    known = is_array(data) or isinstance(data, (np.ndarray, np.generic))
+    array = data if is_array(data) else np.asarray(data)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"a tensor holds numbers; {type(data).__name__} gives dtype {array.dtype}")
+    if dtype is None and not known and array.dtype.kind == "f":
+        dtype = DEFAULT_DTYPE
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def raw_like(tensor: Tensor, value: Any) -> Any:
+    """`value` as something that NumPy or CuPy takes beside `tensor`'s array."""
+    if isinstance(value, Tensor):
+        return value.data
+    if isinstance(value, (bool, int, float)) or is_array(value):
+        return value
+    return put(np.asarray(value), tensor.device)
+
+
+def namespace_array(node: graph.Node, g: Any) -> Array:
+    """A copy of a gradient on its way, for eyes and hands outside the engine."""
+    return node.xp.array(g)
+
+
+def _devices_differ(op: type[Op], inputs: tuple) -> str:
+    devices = [x.device for x in inputs if isinstance(x, Tensor)]
+    return f"{op.name}: tensors on {' and '.join(devices)}: bring them together with .to(device)"
+
+
+def _explained(op: type[Op], error: Exception, arrays: list, constants: dict) -> Exception:
+    shapes = [x.shape for x in arrays if is_array(x)]
+    kind = IndexError if isinstance(error, IndexError) else ValueError
+    return kind(op.explain(error, shapes, constants))
