@@ -35,7 +35,7 @@ class Mode:
     """Replaces what a node saved by what it returns (activation checkpointing)."""
 
 
-_mode: ContextVar[Mode] = ContextVar("mode", default=Mode())
+_mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is frozen)
 current_mode = _mode.get
 
 
@@ -113,18 +113,17 @@ def leaf(tensor: Any) -> Edge:
     return node, 0
 
 
-def record(op, xp, edges, inputs, counters, outputs, out_counters, saved) -> Node:
+def record(op, edges, inputs, counters, outputs, out_counters, saved) -> Node:
     """Put one op that ran on the tape: arrays in, arrays out, and what it saved of them.
 
     `counters` are the version counters of inputs that are Tensors, None for other inputs.
     """
     links = [
-        _link(op, xp, value, inputs, counters, outputs, out_counters)
-        if type(value) is xp.ndarray
-        else None
+        _link(op, value, inputs, counters, outputs, out_counters) if is_array(value) else None
         for value in saved
     ]
-    node = Node(op, edges, saved, links, [(y.shape, y.dtype) for y in outputs], xp)
+    shapes = [(y.shape, y.dtype) for y in outputs]
+    node = Node(op, edges, saved, links, shapes, namespace(outputs[0]))
     mode = current_mode()
     if mode.anomaly:
         node.trace = Trace(_caller(), [_checksum(value) for value in saved])
@@ -134,7 +133,7 @@ def record(op, xp, edges, inputs, counters, outputs, out_counters, saved) -> Nod
     return node
 
 
-def _link(op, xp, value, inputs, counters, outputs, out_counters) -> Link | None:
+def _link(op, value, inputs, counters, outputs, out_counters) -> Link | None:
     """Find the saved array among inputs and outputs; integers and masks may be constants."""
     for i, x in enumerate(inputs):
         if x is value:
@@ -385,7 +384,8 @@ def _check_gradient(dx: Any, node: Node, position: int) -> None:
     if bool((dx != dx).any()):
         place = node.trace.place if node.trace else "a place unknown: it ran before detect_anomaly"
         raise FloatingPointError(
-            f"backward of {node.op.name} made a NaN for input {position}; the op was called at {place}"
+            f"backward of {node.op.name} made a NaN for input {position}; "
+            f"the op was called at {place}"
         )
 
 

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm import graph
-from tinygrad_llm.backend.devices import Array, device_of, is_array, namespace, put, to_host
+from tinygrad_llm.backend.devices import (
+    NAMESPACES,
+    Array,
+    device_of,
+    is_array,
+    namespace,
+    put,
+    to_host,
+)
 from tinygrad_llm.ops.base import Op
 
 F: Any = None
@@ -428,16 +436,17 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
     Returns a Tensor, or a tuple of them for an op with several outputs.
     Raises ValueError for shapes that do not fit, IndexError for places that do not exist.
     """
-    arrays, edges, counters, xp = [], [], [], None
+    arrays, edges, counters, xp, taped = [], [], [], None, False
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x.data)
             edges.append(x._edge)
             counters.append(x._version)
-            kind = namespace(x.data)
-            if kind is not xp and xp is not None:
+            taped = taped or x._edge is not None
+            module = NAMESPACES[type(x.data)]
+            if xp is not None and xp is not module:
                 raise ValueError(_devices_differ(op, inputs))
-            xp = kind
+            xp = module
         else:
             arrays.append(x)
             edges.append(None)
@@ -446,28 +455,27 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
         y, saved = op.forward(xp, *arrays, **constants)
     except (ValueError, IndexError) as error:
         raise _explained(op, error, arrays, constants) from error
-    several = type(y) is tuple
-    ys = [v if is_array(v) else xp.asarray(v) for v in (y if several else (y,))]
-    versions = [_version_of(op, v, arrays, counters) for v in ys]
+    ys = y if type(y) is tuple else (y,)
+    if ys is not y and not is_array(y):  # NumPy reduces to scalars, not to 0-d arrays
+        ys = (xp.asarray(y),)
+        saved = tuple([ys[0] if value is y else value for value in saved])
+    versions = [_version_of(v, arrays[0], counters[0]) if op.views else [0] for v in ys]
     node = None
-    if graph.current_mode().grad and any(edge is not None for edge in edges):
-        if not several and ys[0] is not y:
-            saved = tuple(ys[0] if value is y else value for value in saved)
-        node = graph.record(op, xp, edges, arrays, counters, ys, versions, saved)
-    tensors = [
-        _wrap(v, (node, i) if node is not None and v.dtype.kind == "f" else None, version)
-        for i, (v, version) in enumerate(zip(ys, versions))
-    ]
-    return tuple(tensors) if several else tensors[0]
+    if taped and graph.current_mode().grad:
+        node = graph.record(op, edges, arrays, counters, ys, versions, saved)
+    if ys is not y:
+        return _wrap(ys[0], _edge_to(node, 0, ys[0]), versions[0])
+    return tuple([_wrap(v, _edge_to(node, i, v), versions[i]) for i, v in enumerate(ys)])
 
 
-def _version_of(op: type[Op], y: Array, arrays: list, counters: list) -> list[int]:
+def _edge_to(node: graph.Node | None, i: int, y: Array) -> graph.Edge | None:
+    """Where the gradient of an output goes; integers and booleans have none."""
+    return None if node is None or y.dtype.kind != "f" else (node, i)
+
+
+def _version_of(y: Array, x: Array, counter: list[int]) -> list[int]:
     """A view shares the version counter of the memory that it looks at."""
-    if op.views and y.base is not None:
-        x = arrays[0]
-        if y.base is x or y.base is x.base:
-            return counters[0]
-    return [0]
+    return counter if y.base is not None and (y.base is x or y.base is x.base) else [0]
 
 
 def _wrap(data: Array, edge: graph.Edge | None, version: list[int] | None) -> Tensor:

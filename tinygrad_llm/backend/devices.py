@@ -1,6 +1,6 @@
 """Devices: which library an array belongs to, and how arrays move between host and GPU.
 
-CuPy is optional. It is imported the first time that somebody asks for a ``cuda`` device, never before.
+CuPy is optional: it is imported the first time that somebody asks for a `cuda` device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Array = Any
 """A raw array: `numpy.ndarray`, or `cupy.ndarray` once CuPy has been asked for."""
 
 NAMESPACES: dict[type, ModuleType] = {np.ndarray: np}
-"""Array type -> the module whose functions take it. CuPy arrays are not asked: they do not answer."""
+"""Array type -> the module whose functions take it; CuPy arrays do not tell when asked."""
 
 
 def is_array(value: object) -> bool:

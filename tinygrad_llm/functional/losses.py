@@ -79,7 +79,7 @@ def _class_weight(logits: Tensor, weight: Any) -> Tensor:
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """(input − target)², of equal shapes: (N, 1) against (N,) would broadcast to N² errors (F46)."""
+    """(input − target)² of equal shapes: (N, 1) with (N,) would broadcast to N² errors (F46)."""
     input, target = _alike("mse_loss", input, target)
     return reduce(apply(ops.SquaredError, input, target), reduction)
 

@@ -26,7 +26,7 @@ class Dropout(Op):
 
 
 def _scaled_mask(like, p: float, draw: Draw):
-    """m / (1 − p) for an array or Tensor; p in the steps that the mask has, so the mean is exact."""
+    """m / (1 − p), for an array or Tensor; p as the mask has it, so that the mean is exact."""
     keep = keep_mask(draw, like.shape, p, device_of(like))
     kept_share = 1.0 - drop_units(p) / 65536
     return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)

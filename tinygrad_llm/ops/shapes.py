@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tinygrad_llm.backend.devices import device_of, put
 from tinygrad_llm.ops.base import Op
 
@@ -105,7 +107,7 @@ class Split(Op):
     def forward(xp, x, *, at, axis):
         before = (slice(None),) * axis
         edges = [0, *at, x.shape[axis]]
-        parts = [x[(*before, slice(a, b))] for a, b in zip(edges, edges[1:])]
+        parts = [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
         return tuple(parts), (axis,)
 
     @staticmethod
