@@ -34,9 +34,8 @@ def grad(
     grad_outputs: one for each output; None for scalars.
     Raises RuntimeError when an input has no part in the outputs, unless allow_unused gives None.
     """
-    outputs, given = _as_list(outputs), _as_list(grad_outputs)
-    if grad_outputs is None:
-        given = [None] * len(outputs)
+    given = _cotangents(outputs, grad_outputs)
+    outputs = _as_list(outputs)
     if len(given) != len(outputs):
         raise ValueError(f"grad: {len(given)} grad_outputs for {len(outputs)} outputs")
     roots = [
@@ -147,7 +146,7 @@ class _Frame:
         self.versions = [x._version[0] for x in inputs if isinstance(x, Tensor)]
         self.context = copy_context()
         self.draws = random.positions()
-        self.ops: list[type] = []
+        self.ops: list[Any] = []
         self.saved: dict[int, tuple] = {}
 
     def keep(self, node: graph.Node) -> _Handle:
@@ -164,10 +163,15 @@ class _Frame:
         if self.versions != [x._version[0] for x in self.inputs if isinstance(x, Tensor)]:
             raise RuntimeError("checkpoint: an input was changed in place before backward")
         made: list[graph.Node] = []
+
+        def note(node: graph.Node) -> Any:
+            made.append(node)
+            return node.saved
+
         now = random.positions()
         random.rewind(self.draws)
         try:
-            with graph.mode(keep=lambda node: made.append(node) or node.saved):
+            with graph.mode(keep=note):
                 self.fn(*self.inputs)
         finally:
             random.rewind(now)
@@ -186,8 +190,16 @@ class _Handle:
         return self.frame.fetch(self.index)
 
 
-def _as_list(tensors: Any) -> list:
-    return [tensors] if isinstance(tensors, Tensor) or tensors is None else list(tensors)
+def _as_list(tensors: Tensors) -> list:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _cotangents(outputs: Tensors, given: Any) -> list:
+    """One for each output; for a single output its array itself will do."""
+    if given is None:
+        return [None] * len(_as_list(outputs))
+    listed = isinstance(given, (list, tuple)) and all(isinstance(g, Tensor) for g in given)
+    return list(given) if listed or not isinstance(outputs, Tensor) else [given]
 
 
 def _like(inputs: Tensors, results: list[Tensor]) -> Any:

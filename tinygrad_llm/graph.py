@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from tinygrad_llm.backend.devices import Array, is_array, namespace, to_host
-from tinygrad_llm.ops.base import Cached, Op, Piece
+from tinygrad_llm.ops.base import Cached, Piece
 
 _PACKAGE = dirname(__file__)
 
@@ -82,21 +82,36 @@ class Trace(NamedTuple):
 
 
 class Node:
-    """One op that ran, or (`op` None) a leaf: a tensor that asks for a gradient."""
+    """One op that ran; or, without op, a leaf: a tensor that asks for a gradient.
 
-    __slots__ = ("hooks", "links", "op", "order", "outputs", "parents", "saved", "trace", "xp")
-    __slots__ += ("tensor", "__weakref__")
+    parents: the edge of each input, None where it asks for no gradient.
+    saved: what the op needs for backward; None once it is used up. links: see Link.
+    outputs: (shape, dtype) of each output, which its gradient must have too.
+    xp: the namespace of the outputs. hooks: output → functions. trace: see Trace.
+    tensor: of a leaf, a weak reference to its Tensor.
+    """
 
-    def __init__(self, op, parents, saved, links, outputs, xp):
-        self.op: type[Op] | None = op
-        self.parents: tuple[Edge | None, ...] = parents
-        self.saved: Any = saved
-        self.links: list[Link | None] = links
-        self.outputs: list[tuple[tuple[int, ...], Any]] = outputs
-        self.xp = xp
+    __slots__ = (
+        "__weakref__",
+        "hooks",
+        "links",
+        "op",
+        "order",
+        "outputs",
+        "parents",
+        "saved",
+        "tensor",
+        "trace",
+        "xp",
+    )
+
+    def __init__(self, op: Any, parents: Any, saved: Any, links: list, outputs: list, xp: Any):
+        self.op, self.parents, self.saved, self.links = op, parents, saved, links
+        self.outputs, self.xp = outputs, xp
         self.order = next(_order)
-        self.hooks: dict[int, list[Callable]] | None = None
-        self.trace: Trace | None = None
+        self.hooks: Any = None
+        self.trace: Any = None
+        self.tensor: Any = None
 
     def __repr__(self) -> str:
         return f"<{self.op.name if self.op else 'leaf'} {self.outputs[0][0]}>"
@@ -190,66 +205,82 @@ def walk_back(
 ) -> dict[Edge, Sum]:
     """Carry the gradients of `roots` back to `targets`, or to every leaf when that is None.
 
-    Nodes are taken in reverse order of creation: when a node's turn comes, all that used it have
-    been there. Gradients are raw arrays, or Tensors with a tape of their own when `lift` is given.
+    Gradients are raw arrays, or Tensors with a tape of their own when `lift` is given. `retain`
+    keeps what the ops saved for another walk.
     """
     wanted = None if targets is None else set(targets)
-    useful = None if targets is None else _ancestors_of(targets, roots)
-    sums: dict[Node, list[Sum]] = {}
-    heap: list[tuple[int, Node]] = []
-    results: dict[Edge, Sum] = {}
-    anomaly = current_mode().anomaly
+    useful = None if targets is None else _between(targets, roots)
+    found: dict[Edge, Sum] = {}
+    with mode(grad=lift is not None):  # for hooks, and for a create_graph under no_grad
+        walk = _Walk(useful, retain, lift)
+        for edge, g in roots:
+            walk.sum_at(edge).add(g, owned=False, in_place=lift is None)
+        for node, arrived in walk.nodes():
+            for i, total in enumerate(arrived):
+                if node.op is None if wanted is None else (node, i) in wanted:
+                    found[node, i] = total
+    return found
 
-    for edge, g in roots:
-        _sum_at(edge, sums, heap).add(g, owned=False, in_place=lift is None)
-    while heap:
-        node = heappop(heap)[1]
-        arrived = sums.pop(node)
-        if node.hooks:
-            _run_hooks(node, arrived)
-        for i, total in enumerate(arrived):
-            if node.op is None if wanted is None else (node, i) in wanted:
-                results[node, i] = total
-        needs = _needs(node, useful)
-        if not any(needs):
-            continue
+
+class _Walk:
+    """One walk: the gradients under way, and the nodes that they have reached."""
+
+    def __init__(self, useful: set[Node] | None, retain: bool, lift: Lift | None):
+        self.useful, self.retain, self.lift = useful, retain, lift
+        self.anomaly = current_mode().anomaly
+        self.sums: dict[Node, list[Sum]] = {}
+        self.heap: list[tuple[int, Node]] = []
+
+    def sum_at(self, edge: Edge) -> Sum:
+        """Where the gradient of one output comes together; the node waits for its turn."""
+        node, i = edge
+        if node not in self.sums:
+            self.sums[node] = [Sum() for _ in node.outputs]
+            heappush(self.heap, (-node.order, node))
+        return self.sums[node][i]
+
+    def nodes(self) -> Iterator[tuple[Node, list[Sum]]]:
+        """Every node with its whole gradient, in reverse order of creation: when a node's turn
+        comes, all that used it have been there. On the way each sends gradients to its parents."""
+        while self.heap:
+            node = heappop(self.heap)[1]
+            arrived = self.sums.pop(node)
+            if node.hooks:
+                _run_hooks(node, arrived)
+            yield node, arrived
+            needs = self._needs(node)
+            if any(needs):
+                self._step(node, arrived, needs)
+
+    def _needs(self, node: Node) -> tuple[bool, ...]:
+        if self.useful is None:
+            return tuple([edge is not None for edge in node.parents])
+        return tuple([edge is not None and edge[0] in self.useful for edge in node.parents])
+
+    def _step(self, node: Node, arrived: list[Sum], needs: tuple[bool, ...]) -> None:
+        """Run one op's backward and send what it gives to the node's parents."""
+        lift = self.lift
         g = _output_gradient(node, arrived, lift)
-        saved = _unpack(node, lift, retain, anomaly)
+        saved = _unpack(node, lift, self.retain, self.anomaly)
         grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
         grads = grads if type(grads) is tuple else (grads,)
         held = (*(g if type(g) is tuple else (g,)), *saved, *grads)
         for position, (edge, dx) in enumerate(zip(node.parents, grads)):
-            if edge is None or dx is None or not needs[position]:
+            if dx is None or not needs[position]:
                 continue
-            parent, i = edge
-            total = _sum_at(edge, sums, heap)
+            total, (parent, i) = self.sum_at(edge), edge
             if type(dx) is Piece:
                 if lift is None:
                     total.add_piece(dx, parent, i)
                     continue
                 dx = dx.dense(lift.xp, parent.outputs[i][0])
             dx = _fit(dx, node, parent.outputs[i], position)
-            if anomaly:
+            if self.anomaly:
                 _check_gradient(dx, node, position)
             total.add(dx, owned=lift is None and _is_fresh(dx, held), in_place=lift is None)
-    return results
 
 
-def _sum_at(edge: Edge, sums: dict, heap: list) -> Sum:
-    node, i = edge
-    if node not in sums:
-        sums[node] = [Sum() for _ in node.outputs]
-        heappush(heap, (-node.order, node))
-    return sums[node][i]
-
-
-def _needs(node: Node, useful: set[Node] | None) -> tuple[bool, ...]:
-    if useful is None:
-        return tuple([edge is not None for edge in node.parents])
-    return tuple([edge is not None and edge[0] in useful for edge in node.parents])
-
-
-def _ancestors_of(targets: list[Edge], roots: list[tuple[Edge, Any]]) -> set[Node]:
+def _between(targets: list[Edge], roots: list[tuple[Edge, Any]]) -> set[Node]:
     """The nodes between roots and targets, targets included: all others need no work."""
     seen: set[Node] = set()
     stack = [edge[0] for edge, _ in roots]

@@ -58,7 +58,7 @@ class Tensor:
         self.data: Array = data if device is None else put(data, device)
         self.grad: Tensor | None = None
         self._version = [0]
-        self._edge: graph.Edge | None = None
+        self._edge: Any = None  # graph.Edge, None off the tape
         if requires_grad:
             self.requires_grad = True
 
@@ -436,7 +436,11 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
     Returns a Tensor, or a tuple of them for an op with several outputs.
     Raises ValueError for shapes that do not fit, IndexError for places that do not exist.
     """
-    arrays, edges, counters, xp, taped = [], [], [], None, False
+    arrays: list = []
+    edges: list = []
+    counters: list = []
+    xp: Any = None
+    taped = False
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x.data)
@@ -511,8 +515,8 @@ def cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     return gradient if create_graph else gradient.data
 
 
-def as_array(data: Any, dtype: Any = None) -> Array:
-    """`data` as a raw array: Python floats as float32, arrays with the dtype that they have."""
+def as_array(data: Any, dtype: Any = None, floats: np.dtype = DEFAULT_DTYPE) -> Array:
+    """`data` as a raw array: Python floats as `floats`, arrays with the dtype that they have."""
     if isinstance(data, Tensor):
         data = data.data
     known = is_array(data) or isinstance(data, (np.ndarray, np.generic))
@@ -520,7 +524,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"a tensor holds numbers; {type(data).__name__} gives dtype {array.dtype}")
     if dtype is None and not known and array.dtype.kind == "f":
-        dtype = DEFAULT_DTYPE
+        dtype = floats
     return array if dtype is None else array.astype(dtype, copy=False)
 
 

@@ -28,7 +28,7 @@ def ours() -> dict[str, Timed]:
     from tinygrad_llm import functional as F
 
     x = Tensor(np.full((1, 4), 0.5, np.float32), requires_grad=True)
-    w = Tensor(np.full(4, 0.9, np.float32), requires_grad=True)
+    w = Tensor(np.full((1, 4), 0.9, np.float32), requires_grad=True)
     m = Tensor(np.eye(4, dtype=np.float32), requires_grad=True)
     one = Tensor(np.ones((1, 4), np.float32))
     steps = {
@@ -52,7 +52,7 @@ def theirs() -> dict[str, Timed]:
 
     torch.set_num_threads(1)
     x = torch.full((1, 4), 0.5, requires_grad=True)
-    w = torch.full((4,), 0.9, requires_grad=True)
+    w = torch.full((1, 4), 0.9, requires_grad=True)
     m = torch.eye(4, requires_grad=True)
     one = torch.ones(1, 4)
     steps = {

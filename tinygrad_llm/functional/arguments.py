@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.backend.devices import is_array
 from tinygrad_llm.ops.shapes import AsType
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor, apply, as_array
 
@@ -46,11 +45,18 @@ def _beside(name: str, x: Tensor, value: Any) -> tuple[Tensor, Any]:
         if isinstance(value, float) and x.data.dtype.kind != "f":
             x = floating(x)
         return x, value
-    array = as_array(value)
-    if x.data.dtype.kind == "f":
-        array = array.astype(x.data.dtype, copy=False)
-    other = Tensor(array, device=None if is_array(value) else x.device)
-    return (x, other) if x.data.dtype == array.dtype else _meet(name, x, other)
+    other = beside(x, value)
+    return (x, other) if x.data.dtype == other.data.dtype else _meet(name, x, other)
+
+
+def beside(x: Tensor, value: Any) -> Tensor:
+    """What is no Tensor made one: its floats in x's dtype if that is floating, and what lies on
+    the host moved to x's device."""
+    floats = x.data.dtype if x.data.dtype.kind == "f" else DEFAULT_DTYPE
+    array = as_array(value, floats=floats)
+    if array.dtype.kind == "f" == x.data.dtype.kind:
+        array = array.astype(floats, copy=False)
+    return Tensor(array, device=x.device if type(array) is np.ndarray else None)
 
 
 def _meet(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import floating, pair, tensor
+from tinygrad_llm.functional.arguments import beside, floating, pair, tensor
 from tinygrad_llm.functional.elementwise import where
 from tinygrad_llm.functional.indexing import check_range
 from tinygrad_llm.functional.reductions import sum as total
@@ -30,7 +30,8 @@ def cross_entropy(
     label_smoothing: ε; the target becomes (1 − ε)·target + ε/V (Szegedy et al. 2015).
     Raises ValueError for shapes that do not fit, IndexError for a class outside 0 … V−1.
     """
-    logits, target = floating(logits), tensor(target)
+    logits = floating(logits)
+    target = target if isinstance(target, Tensor) else beside(logits, target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
     if not logits.ndim:

@@ -79,7 +79,7 @@ class Concatenate(Op):
         sizes, axis = saved
         before = (slice(None),) * axis
         ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-        dxs = [g[(*before, slice(end - n, end))] for n, end in zip(sizes, ends)]
+        dxs = [g[before + (slice(end - n, end),)] for n, end in zip(sizes, ends)]
         return tuple(dxs)
 
 
@@ -94,7 +94,7 @@ class Stack(Op):
     def backward(xp, g, saved, needs):
         count, axis = saved
         before = (slice(None),) * axis
-        dxs = [g[(*before, i)] for i in range(count)]
+        dxs = [g[before + (i,)] for i in range(count)]
         return tuple(dxs)
 
 
@@ -107,7 +107,7 @@ class Split(Op):
     def forward(xp, x, *, at, axis):
         before = (slice(None),) * axis
         edges = [0, *at, x.shape[axis]]
-        parts = [x[(*before, slice(a, b))] for a, b in pairwise(edges)]
+        parts = [x[before + (slice(a, b),)] for a, b in pairwise(edges)]
         return tuple(parts), (axis,)
 
     @staticmethod
