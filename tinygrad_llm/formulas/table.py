@@ -1,0 +1,93 @@
+"""The catalogue as a table of fixed-width text, for terminals and pipes.
+
+Rows are tuples of strings. Widths are counted in terminal columns, two for a Chinese character.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry
+from tinygrad_llm.formulas.marks import MarkedTest
+from tinygrad_llm.formulas.registry import FORMS
+
+HEADER = ("id", "source", "subject", "verdict", "implemented in", "test (pytest -k)", "state")
+_SHARES = {1: 13, 2: 39, 4: 19, 5: 19}
+"""The columns that give way when the terminal is narrow, with their shares of the width."""
+_GAP = "  "
+_LEAST = 6
+
+Row = tuple[str, ...]
+
+
+def columns(text: str) -> int:
+    """How many terminal columns a text takes."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def clip(text: str, width: int) -> str:
+    """The text in exactly `width` columns: cut with an ellipsis, or filled up with spaces."""
+    if columns(text) > width:
+        while columns(text) > width - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - columns(text))
+
+
+def _state(entry: Entry, tests: list[MarkedTest] | None, names: list[str]) -> str:
+    if entry.id not in FORMS or not FORMS[entry.id].complete:
+        return "open"
+    if tests is None:
+        return "-"
+    return "done" if names else "open"
+
+
+def row(entry: Entry, tests: list[MarkedTest] | None) -> Row:
+    """One line of the table.
+
+    The state is "done" with registered forms and a marked test, else "open"; where the tests
+    are not at hand (`tests` is None) a formula with registered forms has the state "-".
+    """
+    marked = [test for test in tests or () if entry.id in test.ids]
+    names = [test.name for test in sorted(marked, key=lambda test: not test.holds)]
+    first = names[0].removeprefix("test_") if names else "-"
+    more = f" +{len(names) - 1}" if len(names) > 1 else ""
+    where = ", ".join(entry.where) or "-"
+    state = _state(entry, tests, names)
+    return entry.id, entry.source, entry.subject, entry.verdict.value, where, first + more, state
+
+
+def rows(tests: list[MarkedTest] | None) -> list[Row]:
+    """All lines of the catalogue, in its order."""
+    return [row(entry, tests) for entry in CATALOGUE.values()]
+
+
+def _widths(lines: list[Row], total: int) -> list[int]:
+    """Natural widths; the column most above its share gives way, until all fit into `total`."""
+    widths = [max(columns(line[i]) for line in lines) for i in range(len(HEADER))]
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - total
+    while excess > 0:
+        yielding = max(_SHARES, key=lambda i: (widths[i] > _LEAST, widths[i] / _SHARES[i]))
+        if widths[yielding] <= _LEAST:
+            break
+        widths[yielding] -= 1
+        excess -= 1
+    return widths
+
+
+def render(lines: list[Row], width: int) -> str:
+    """The header and the lines, each in at most `width` columns where that is 64 or more."""
+    widths = _widths([HEADER, *lines], width)
+    return "\n".join(
+        _GAP.join(clip(cell, w) for cell, w in zip(line, widths)).rstrip()
+        for line in [HEADER, *lines]
+    )
+
+
+def counts(lines: list[Row]) -> str:
+    """How many lines are in which state, in one line of text."""
+    states = [line[-1] for line in lines]
+    parts = [f"{len(lines)} formulas: {states.count('done')} done, {states.count('open')} open"]
+    if unknown := states.count("-"):
+        parts.append(f"{unknown} with forms but no tests at hand to say")
+    return ", ".join(parts)
