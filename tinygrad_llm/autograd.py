@@ -54,43 +54,50 @@ def _result(i: int, total: graph.Sum | None, edge: graph.Edge, allow_unused: boo
         raise RuntimeError(
             f"grad: input {i} has no part in the outputs; allow_unused=True gives None for it"
         )
-    g = total.value
-    return g if isinstance(g, Tensor) else Tensor(g if total.owned else edge[0].xp.array(g))
+    g, ours, total.owned = total.value, total.owned, False  # an input named twice gets two arrays
+    if isinstance(g, Tensor):
+        return g if ours else F.copy(g)
+    return Tensor(g if ours else edge[0].xp.array(g))
 
 
+@graph.enable_grad()
 def vjp(fn: Callable, inputs: Tensors, v: Any = None) -> tuple[Any, Any]:
     """(fn(*inputs), vᵀJ): the output and the gradients of ⟨v, output⟩ in the inputs.
 
-    v: like the output; 1 for a scalar when None.
+    v: like the output (a tuple for several); 1 for a scalar when None.
     """
     xs = _fresh(inputs)
     y = fn(*xs)
     return _detached(y), _like(inputs, _grad_or_zeros(y, xs, v))
 
 
+@graph.enable_grad()
 def jvp(fn: Callable, inputs: Tensors, v: Tensors) -> tuple[Any, Any]:
     """(fn(*inputs), Jv): the output and its derivative in the direction v of the inputs.
 
     Jv is the gradient of uᵀJ, which is linear in u: two backward passes give it.
+    v: like the inputs. Raises ValueError for a direction of another shape.
     """
-    xs = _fresh(inputs)
+    xs, directions = _fresh(inputs), _cotangents(inputs, v)
+    given, expected = [np.shape(d) for d in directions], [x.shape for x in xs]
+    if given != expected:
+        raise ValueError(f"jvp: directions of shapes {given} for inputs of shapes {expected}")
     y = fn(*xs)
-    u = F.zeros_like(y)
-    u.requires_grad = True
-    pulled = _grad_or_zeros(y, xs, u, create_graph=True)
-    inner = [F.sum(g * d) for g, d in zip(pulled, _as_list(v))]
-    total = inner[0]
-    for each in inner[1:]:
-        total = total + each
-    if not total.requires_grad:
-        return _detached(y), F.zeros_like(y)
-    pushed = grad(total, u, allow_unused=True)
-    return _detached(y), F.zeros_like(y) if pushed is None else pushed
+    us = _fresh(tuple(F.zeros_like(each) for each in _as_list(y)))
+    pulled = _grad_or_zeros(y, xs, tuple(us), create_graph=True)
+    total = sum(F.sum(g * d) for g, d in zip(pulled, directions))
+    return _detached(y), _like(y, _grad_or_zeros(total, us, None))
 
 
+@graph.enable_grad()
 def jacobian(fn: Callable, inputs: Tensors, create_graph: bool = False) -> Any:
-    """∂output/∂input for each input, of shape output.shape + input.shape; a row is a vjp."""
+    """∂output/∂input for each input, of shape output.shape + input.shape; a row is a vjp.
+
+    create_graph: record a tape of the result; then every input must require a gradient.
+    """
     xs = _as_list(inputs) if create_graph else _fresh(inputs)
+    for x in xs:
+        x._require_edge("jacobian (input)")
     y = fn(*xs)
     rows: list[list[Tensor]] = []
     for i in range(y.size):
@@ -107,6 +114,7 @@ def _joined(rows: list[Tensor], y: Tensor, x: Tensor) -> Tensor:
     return F.reshape(F.stack(rows), shape) if rows else F.zeros(shape, y.dtype)
 
 
+@graph.enable_grad()
 def hessian(fn: Callable, inputs: Tensors) -> Any:
     """Second derivatives of a scalar function: x.shape + x.shape for one input, and for several a
     tuple of tuples, [i][j] in inputs i and j."""
@@ -135,7 +143,9 @@ def checkpoint(fn: Callable, *inputs: Any) -> Any:
         return fn(*inputs)
     frame = _Frame(fn, inputs)
     with graph.mode(keep=frame.keep):
-        return fn(*inputs)
+        outputs = fn(*inputs)
+    frame.close()
+    return outputs
 
 
 class _Frame:
@@ -143,15 +153,24 @@ class _Frame:
 
     def __init__(self, fn: Callable, inputs: tuple):
         self.fn, self.inputs = fn, inputs
-        self.versions = [x._version[0] for x in inputs if isinstance(x, Tensor)]
+        self.read = {id(c): c for c in [x._version for x in inputs if isinstance(x, Tensor)]}
+        self.made: set[int] = set()
+        self.versions: list[tuple[list[int], int]] = []
         self.context = copy_context()
-        self.draws = random.positions()
+        self.moment = random.moment()
         self.ops: list[Any] = []
         self.saved: dict[int, tuple] = {}
 
-    def keep(self, node: graph.Node) -> _Handle:
-        self.ops.append(node.op)
+    def keep(self, node: graph.Node, read: list, made: list) -> _Handle:
+        """Note the op and the version counters of what came from outside, captured or given."""
+        self.read |= {id(c): c for c in read if c is not None and id(c) not in self.made}
+        self.made |= {id(c) for c in made if id(c) not in self.read}
+        self.ops.append((node.op, node.outputs))
         return _Handle(self, len(self.ops) - 1)
+
+    def close(self) -> None:
+        """What was read must stay as it is now, or the second time would compute something else."""
+        self.versions = [(counter, counter[0]) for counter in self.read.values()]
 
     def fetch(self, index: int) -> tuple:
         if index not in self.saved:
@@ -160,24 +179,28 @@ class _Frame:
 
     def _again(self) -> dict[int, tuple]:
         """Run fn once more under the modes and random numbers of the first time."""
-        if self.versions != [x._version[0] for x in self.inputs if isinstance(x, Tensor)]:
-            raise RuntimeError("checkpoint: an input was changed in place before backward")
-        made: list[graph.Node] = []
+        if any(counter[0] != version for counter, version in self.versions):
+            raise RuntimeError(
+                "checkpoint: a tensor that the function reads was changed in place since: "
+                "change a copy, or run backward first"
+            )
+        ops: list[Any] = []
+        saved: list[Any] = []  # by itself, for a backward inside of fn empties its nodes
 
-        def note(node: graph.Node) -> Any:
-            made.append(node)
+        def note(node: graph.Node, *counters: list) -> Any:
+            ops.append((node.op, node.outputs))
+            saved.append(node.saved)
             return node.saved
 
-        now = random.positions()
-        random.rewind(self.draws)
-        try:
-            with graph.mode(keep=note):
-                self.fn(*self.inputs)
-        finally:
-            random.rewind(now)
-        if [node.op for node in made] != self.ops:
-            raise RuntimeError("checkpoint: the function ran other ops the second time")
-        return {i: node.saved for i, node in enumerate(made)}
+        with random.replay(self.moment), graph.mode(keep=note):
+            self.fn(*self.inputs)
+        # A backward inside of fn comes here before all of the ops have run.
+        if ops[: len(self.ops)] != self.ops:
+            raise RuntimeError(
+                "checkpoint: the function ran other ops, or other shapes, the second time: "
+                "it must compute the same from the same inputs"
+            )
+        return dict(enumerate(saved))
 
 
 class _Handle:
@@ -218,9 +241,12 @@ def _detached(y: Any) -> Any:
     return y.detach() if isinstance(y, Tensor) else tuple(each.detach() for each in y)
 
 
-def _grad_or_zeros(y: Tensor, xs: Sequence[Tensor], v: Any, **options: Any) -> list[Tensor]:
-    """As grad, with zeros for inputs that the output does not depend on."""
-    if not y.requires_grad:
+def _grad_or_zeros(y: Tensors, xs: Sequence[Tensor], v: Any, **options: Any) -> list[Tensor]:
+    """As grad, with zeros for inputs that no output depends on."""
+    pairs = list(zip(_as_list(y), _cotangents(y, v), strict=True))
+    taped = [(each, g) for each, g in pairs if each.requires_grad]
+    if not taped:
         return [F.zeros_like(x) for x in xs]
-    found = grad(y, list(xs), v, allow_unused=True, **options)
+    outputs, given = zip(*taped)
+    found = grad(outputs, list(xs), given, allow_unused=True, **options)
     return [F.zeros_like(x) if g is None else g for g, x in zip(found, xs)]

@@ -15,14 +15,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
-from os.path import dirname
+from os.path import dirname, join
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from tinygrad_llm.backend.devices import Array, is_array, namespace, to_host
 from tinygrad_llm.ops.base import Cached, Piece
 
-_PACKAGE = dirname(__file__)
+_PACKAGE = join(dirname(__file__), "")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Mode:
 
     grad: bool = True
     anomaly: bool = False
-    keep: Callable[[Node], Any] | None = None
-    """Replaces what a node saved by what it returns (activation checkpointing)."""
+    keep: Callable[[Node, list, list], Any] | None = None
+    """Replaces what a node saved by what it returns (activation checkpointing); it also gets the
+    version counters of the inputs and of the outputs."""
 
 
 _mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is frozen)
@@ -144,7 +145,7 @@ def record(op, edges, inputs, counters, outputs, out_counters, saved) -> Node:
         node.trace = Trace(_caller(), [_checksum(value) for value in saved])
         _check_output(node, inputs, outputs)
     if mode.keep is not None:
-        node.saved = mode.keep(node)
+        node.saved = mode.keep(node, counters, out_counters)
     return node
 
 
@@ -183,11 +184,16 @@ class Sum:
             self.value = self.value + g
             self.owned = in_place
 
+    def own(self, copy: Callable) -> None:
+        """Take memory that no other gradient shares (Tensors: partial sums alias freely)."""
+        if self.value is not None:
+            self.value, self.owned = copy(self.value), True
+
     def add_piece(self, piece: Piece, node: Node, i: int) -> None:
         """Add into the buffer itself, so that T pieces of one array cost T pieces (raw arrays)."""
         if self.value is None:
             self.value = node.xp.zeros(*node.outputs[i])
-        elif not self.owned:
+        elif not self.owned or not is_array(self.value):  # a NumPy scalar is no buffer
             self.value = node.xp.array(self.value)
         self.owned = True
         piece.add_to(node.xp, self.value)
@@ -219,6 +225,9 @@ def walk_back(
             for i, total in enumerate(arrived):
                 if node.op is None if wanted is None else (node, i) in wanted:
                     found[node, i] = total
+        if lift is not None:
+            for total in found.values():
+                total.own(lift.xp.copy)
     return found
 
 

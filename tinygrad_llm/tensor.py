@@ -7,6 +7,7 @@ when it must record a tape of its own.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -48,16 +49,18 @@ class Tensor:
     Raises TypeError for data that holds no numbers and for an integer tensor with requires_grad.
     """
 
-    __slots__ = ("__weakref__", "_edge", "_version", "data", "grad")
+    __slots__ = ("__weakref__", "_edge", "_retains", "_version", "data", "grad")
     __array_ufunc__ = None  # NumPy leaves `array + tensor` to Tensor.__radd__
 
     def __init__(
         self, data: Any, requires_grad: bool = False, dtype: Any = None, device: str | None = None
     ):
-        data = as_array(data, dtype)
-        self.data: Array = data if device is None else put(data, device)
+        given = data.data if isinstance(data, Tensor) else data
+        array = as_array(given, dtype)
+        array = array if device is None else put(array, device)
+        self.data: Array = array.view() if array is given else array  # see detach
         self.grad: Tensor | None = None
-        self._version = [0]
+        self._version = data._version if array is given is not data else [0]
         self._edge: Any = None  # graph.Edge, None off the tape
         if requires_grad:
             self.requires_grad = True
@@ -150,7 +153,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, off the tape."""
-        return _wrap(self.data, None, self._version)
+        # An array object of its own: of two inputs that are one object, the tape could not tell
+        # which one an op saved, and x·detach(x) would have the second derivative of x·x.
+        return _wrap(self.data.view(), None, self._version)
 
     def __reduce__(self) -> tuple:
         if not self.is_leaf:
@@ -192,7 +197,8 @@ class Tensor:
         """Our own array for the first gradient; in place after, unless a tape holds the old."""
         g = total.value
         if isinstance(g, Tensor):
-            self.grad = g if self.grad is None else self.grad + g
+            with graph.enable_grad():
+                self.grad = g if self.grad is None else self.grad + g
         elif self.grad is None:
             xp = self._edge[0].xp if self._edge else namespace(self.data)
             self.grad = Tensor(g if total.owned and is_array(g) else xp.array(g))
@@ -209,33 +215,48 @@ class Tensor:
         hook off again.
         """
         node, i = self._require_edge("register_hook")
+        (shape, dtype), xp = node.outputs[i], node.xp  # not the node: it would hold itself
 
         def on_gradient(g: Any) -> Any:
             taped = isinstance(g, Tensor)
-            answer = hook(g if taped else Tensor(namespace_array(node, g)))
+            answer = hook(F.copy(g) if taped else Tensor(xp.array(g)))
             if answer is None:
                 return g
-            if answer.shape != self_shape:
-                raise ValueError(f"hook: returned shape {answer.shape}, the gradient {self_shape}")
+            answer = F.astype(answer, dtype)
+            if answer.shape != shape:
+                raise ValueError(f"hook: returned shape {answer.shape}, the gradient {shape}")
             return answer if taped else answer.data
 
-        self_shape = self.shape
         node.hooks = node.hooks or {}
-        node.hooks.setdefault(i, []).append(on_gradient)
-        return lambda: node.hooks[i].remove(on_gradient)
+        hooks = node.hooks.setdefault(i, [])
+        hooks.append(on_gradient)
+        return lambda: hooks.remove(on_gradient) if on_gradient in hooks else None
 
     def retain_grad(self) -> None:
         """Collect the gradient of this computed tensor in its `.grad` too."""
-        if not self.is_leaf:
-            this = graph.weakref.ref(self)
-            self.register_hook(lambda g: setattr(this(), "grad", g) if this() else None)
+        if self.is_leaf or getattr(self, "_retains", False):
+            return
+        self._retains = True
+        this = graph.weakref.ref(self)
+
+        def collect(g: Tensor) -> None:
+            tensor = this()
+            if tensor is not None:
+                tensor.grad = g if tensor.grad is None else tensor.grad + g
+
+        self.register_hook(collect)
 
     # Changes in place
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._check_in_place("x[...] = v", value)
         index, _ = F.plain_index(self, index)
-        self.data[index] = raw_like(self, value)
+        value = raw_like(self, value)
+        try:
+            self.data[index] = value
+        except (ValueError, IndexError) as error:
+            shapes = f"x {self.shape}, v {getattr(value, 'shape', ())}"
+            raise type(error)(f"x[...] = v: {shapes}: {error}") from error
         self._version[0] += 1
 
     def _check_in_place(self, what: str, value: Any) -> None:
@@ -327,22 +348,22 @@ class Tensor:
     # Comparisons give boolean tensors and record nothing
 
     def __lt__(self, other: Any) -> Tensor:
-        return Tensor(self.data < raw_like(self, other))
+        return _compare(operator.lt, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return Tensor(self.data <= raw_like(self, other))
+        return _compare(operator.le, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return Tensor(self.data > raw_like(self, other))
+        return _compare(operator.gt, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return Tensor(self.data >= raw_like(self, other))
+        return _compare(operator.ge, self, other)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return Tensor(self.data == raw_like(self, other))
+        return _compare(operator.eq, self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return Tensor(self.data != raw_like(self, other))
+        return _compare(operator.ne, self, other)
 
     def __and__(self, other: Any) -> Tensor:
         return Tensor(self.data & raw_like(self, other))
@@ -366,7 +387,7 @@ class Tensor:
         return F.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
-        return F.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        return F.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         return F.swapaxes(self, axis1, axis2)
@@ -449,7 +470,7 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
             taped = taped or x._edge is not None
             module = NAMESPACES[type(x.data)]
             if xp is not None and xp is not module:
-                raise ValueError(_devices_differ(op, inputs))
+                raise ValueError(_devices_differ(op.name, inputs))
             xp = module
         else:
             arrays.append(x)
@@ -510,6 +531,8 @@ def cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         gradient = Tensor(raw_like(output, gradient), dtype=output.dtype)
     if gradient.shape != output.shape:
         raise ValueError(f"backward: gradient {gradient.shape} for a tensor {output.shape}")
+    if type(gradient.data) is not type(output.data):
+        raise ValueError(_devices_differ("backward", (output, gradient)))
     if gradient.dtype != output.dtype:
         gradient = gradient.astype(output.dtype)
     return gradient if create_graph else gradient.data
@@ -519,32 +542,49 @@ def as_array(data: Any, dtype: Any = None, floats: np.dtype = DEFAULT_DTYPE) -> 
     """`data` as a raw array: Python floats as `floats`, arrays with the dtype that they have."""
     if isinstance(data, Tensor):
         data = data.data
+    if isinstance(data, (list, tuple)) and any(isinstance(each, Tensor) for each in data):
+        raise TypeError("a list of tensors would lose their tapes: use stack() or concatenate()")
     known = is_array(data) or isinstance(data, (np.ndarray, np.generic))
-    array = data if is_array(data) else np.asarray(data)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"a tensor holds numbers; {type(data).__name__} gives dtype {array.dtype}")
+    try:
+        array = data if is_array(data) else np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"a tensor needs nested lists of equal lengths: {error}") from error
     if dtype is None and not known and array.dtype.kind == "f":
         dtype = floats
-    return array if dtype is None else array.astype(dtype, copy=False)
+    dtype = array.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+    for kind in (array.dtype, dtype):
+        if kind.kind not in "fiub":
+            raise TypeError(f"a tensor holds numbers; {type(data).__name__} gives dtype {kind}")
+    return array.astype(dtype, copy=False)
 
 
 def raw_like(tensor: Tensor, value: Any) -> Any:
     """`value` as something that NumPy or CuPy takes beside `tensor`'s array."""
     if isinstance(value, Tensor):
         return value.data
-    if isinstance(value, (bool, int, float)) or is_array(value):
+    if type(value) in (bool, int, float):
         return value
-    return put(np.asarray(value), tensor.device)
+    array = value if is_array(value) else np.asarray(value)
+    if array.dtype.kind == "f" == tensor.dtype.kind:
+        array = array.astype(tensor.dtype, copy=False)
+    return put(array, tensor.device) if type(array) is np.ndarray else array
 
 
-def namespace_array(node: graph.Node, g: Any) -> Array:
-    """A copy of a gradient on its way, for eyes and hands outside the engine."""
-    return node.xp.array(g)
+def _compare(operation: Callable, x: Tensor, other: Any) -> Tensor:
+    """Booleans, off the tape; what is no Tensor takes x's dtype, as in arithmetic."""
+    value = raw_like(x, other)
+    if isinstance(other, Tensor) and type(value) is not type(x.data):
+        raise ValueError(_devices_differ(operation.__name__, (x, other)))
+    try:
+        return Tensor(operation(x.data, value))
+    except ValueError as error:
+        shapes = f"{x.shape} and {getattr(value, 'shape', ())}"
+        raise ValueError(f"{operation.__name__}: {shapes} do not broadcast") from error
 
 
-def _devices_differ(op: type[Op], inputs: tuple) -> str:
+def _devices_differ(name: str, inputs: tuple) -> str:
     devices = [x.device for x in inputs if isinstance(x, Tensor)]
-    return f"{op.name}: tensors on {' and '.join(devices)}: bring them together with .to(device)"
+    return f"{name}: tensors on {' and '.join(devices)}: bring them together with .to(device)"
 
 
 def _explained(op: type[Op], error: Exception, arrays: list, constants: dict) -> Exception:

@@ -9,6 +9,8 @@ the pair (key, draw) and no numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -76,9 +78,40 @@ def positions() -> dict[str, int]:
 
 
 def rewind(state: dict[str, int]) -> None:
-    """Set every stream back (or forward) to `positions()` of another moment."""
-    for name, each in _streams.items():
-        each.position = state.get(name, 0)
+    """Set every stream back (or forward) to `positions()` of another moment; those that are not
+    made yet (a resumed run has none) are made."""
+    for name in {*_streams, *state}:
+        stream(name).position = state.get(name, 0)
+
+
+class Moment(NamedTuple):
+    """Where all chance stands: the seed of `manual_seed`, and `positions()`."""
+
+    seed: int
+    positions: dict[str, int]
+
+
+def moment() -> Moment:
+    """This moment, for `replay`."""
+    return Moment(_seed, positions())
+
+
+@contextmanager
+def replay(past: Moment) -> Iterator[None]:
+    """Within the block every stream gives what it gave from that moment on; after it, every stream
+    goes on from where it stood before."""
+    present = moment()
+    _stand_at(past)
+    try:
+        yield
+    finally:
+        _stand_at(present)
+
+
+def _stand_at(moment: Moment) -> None:
+    if moment.seed != _seed:
+        manual_seed(moment.seed)
+    rewind(moment.positions)
 
 
 def keep_mask(draw: Draw, shape: tuple[int, ...], p: float, device: str) -> Array:

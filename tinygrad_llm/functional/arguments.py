@@ -59,6 +59,13 @@ def beside(x: Tensor, value: Any) -> Tensor:
     return Tensor(array, device=x.device if type(array) is np.ndarray else None)
 
 
+def beside_number(x: Tensor, value: Any) -> Tensor:
+    """A plain number as a 0-d Tensor of x's dtype, for ops that take no plain numbers."""
+    if isinstance(value, Tensor):
+        return value
+    return Tensor(value, dtype=x.dtype if x.dtype.kind == "f" else None, device=x.device)
+
+
 def _meet(name: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two Tensors of different dtypes."""
     a_floats, b_floats = a.data.dtype.kind == "f", b.data.dtype.kind == "f"
@@ -77,8 +84,9 @@ def one_dtype(name: str, xs: list[Any]) -> list[Tensor]:
     """Several operands (concatenate, einsum) brought to the dtype of the first floating one."""
     floats = [x for x in xs if isinstance(x, Tensor) and x.data.dtype.kind == "f"]
     if not floats:
-        return [tensor(x) for x in xs]
-    return [tensor(pair(name, floats[0], x)[1]) for x in xs]
+        xs = [tensor(x) for x in xs]
+        floats = [x for x in xs if x.data.dtype.kind == "f"]
+    return [beside_number(floats[0], pair(name, floats[0], x)[1]) for x in xs] if floats else xs
 
 
 def axes_of(x: Tensor, axis: Any) -> tuple[int, ...]:

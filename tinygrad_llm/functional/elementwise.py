@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_llm.backend import random
-from tinygrad_llm.functional.arguments import floating, pair, tensor
+from tinygrad_llm.functional.arguments import beside_number, floating, pair, tensor
 from tinygrad_llm.ops import dropout as dropout_op
 from tinygrad_llm.ops import elementwise as ops
 from tinygrad_llm.tensor import Tensor, apply
@@ -41,7 +43,7 @@ def power(a: Operand, b: Operand) -> Tensor:
     """aᵇ, broadcast; a plain number b is a constant."""
     a, b = pair("power", a, b)
     if isinstance(b, Tensor):
-        return apply(ops.Power, a, b)
+        return apply(ops.Power, beside_number(b, a), b)
     return apply(ops.Pow, a, exponent=b)
 
 
@@ -136,7 +138,12 @@ def clip(x: Operand, low: float | None = None, high: float | None = None) -> Ten
     """x held between the numbers `low` and `high`; the gradient passes inside, bounds included."""
     if low is None and high is None:
         raise ValueError("clip: give low, high or both")
-    return apply(ops.Clip, tensor(x), low=low, high=high)
+    x = tensor(x)
+    if any(isinstance(bound, (float, np.floating)) for bound in (low, high)):
+        x = floating(x)
+    if x.dtype.kind == "f":  # plain numbers, for NumPy's own would promote
+        low, high = (None if bound is None else float(bound) for bound in (low, high))
+    return apply(ops.Clip, x, low=low, high=high)
 
 
 def where(condition: Operand, a: Operand, b: Operand) -> Tensor:

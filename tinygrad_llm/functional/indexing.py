@@ -43,10 +43,14 @@ def _plain(x: Tensor, part: Any) -> Any:
         part = part.data
     if part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)):
         return part
-    array = part if is_array(part) else np.asarray(part, dtype=int if len(part) == 0 else None)
+    array = part if is_array(part) else np.asarray(part)
+    if array.size == 0 and not is_array(part):
+        array = array.astype(int)  # an empty list would be one of floats
     if array.dtype.kind not in "iub":
         raise IndexError(f"getitem: an index is integers or booleans, not {array.dtype}")
-    return array if is_array(part) and not isinstance(part, np.ndarray) else put(array, x.device)
+    if array is part:
+        array = array.copy()  # the tape keeps it, and its owner may go on counting in it
+    return array if type(array) is not np.ndarray else put(array, x.device)
 
 
 def scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Tensor:

@@ -27,9 +27,10 @@ def matmul(a: Any, b: Any) -> Tensor:
     return reshape(y, kept)
 
 
-def einsum(subscripts: str, *operands: Any) -> Tensor:
+def einsum(subscripts: str, *operands: Any, optimize: bool = True) -> Tensor:
     """Einstein sum by NumPy's notation: "ij,jk->ik", implicit output, "..." and diagonals "ii".
 
+    optimize: as in NumPy; the op chooses by itself, with or without it.
     Raises ValueError for a notation that does not fit the operands.
     """
     xs = one_dtype("einsum", list(operands))

@@ -175,7 +175,7 @@ def copy(x: Any) -> Tensor:
 def to(x: Any, device: str) -> Tensor:
     """On another device; x itself if it is there."""
     x = tensor(x)
-    return x if device == x.device else apply(ops.To, x, device=device)
+    return x if x.device in (device, f"{device}:0") else apply(ops.To, x, device=device)
 
 
 def _several(name: str, xs: Sequence[Any]) -> list[Tensor]:

@@ -53,11 +53,11 @@ class TakeAlongAxis(Op):
     @staticmethod
     def forward(xp, x, index, *, axis):
         y = xp.take_along_axis(x, index, axis)
-        return y, (along_axis(xp, index, axis),)
+        return y, (along_axis(xp, index, axis), index)
 
     @staticmethod
     def backward(xp, g, saved, needs):
-        (grid,) = saved
+        grid, _ = saved
         dx = Piece(g, grid, repeats=True)
         return dx, None
 

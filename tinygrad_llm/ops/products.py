@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tinygrad_llm.ops.base import Op, broadcast_clash
 
 
@@ -24,7 +26,8 @@ class Matmul(Op):
         a, b = saved
         da = g @ b.swapaxes(-1, -2) if needs[0] else None
         if needs[1] and b.ndim == 2:
-            a, g = a.reshape(-1, a.shape[-1]), g.reshape(-1, g.shape[-1])
+            rows = math.prod(a.shape[:-1])  # said, for −1 has no answer where K or N is 0
+            a, g = a.reshape(rows, a.shape[-1]), g.reshape(rows, g.shape[-1])
         db = a.swapaxes(-1, -2) @ g if needs[1] else None
         return da, db
 
@@ -45,6 +48,7 @@ class Einsum(Op):
     """
 
     broadcasts = True
+    views = True  # of one operand, when letters only change places
 
     @staticmethod
     def forward(xp, *operands, terms, output):

@@ -192,11 +192,11 @@ class TopK(Op):
         chosen = (slice(None),) * axis + (slice(k),)
         order = (-x).argsort(axis=axis, kind="stable")[chosen]
         grid = along_axis(xp, order, axis)
-        return (xp.take_along_axis(x, order, axis), order), (grid,)
+        return (xp.take_along_axis(x, order, axis), order), (grid, order)
 
     @staticmethod
     def backward(xp, g, saved, needs):
-        (grid,) = saved
+        grid, _ = saved
         dx = Piece(g[0], grid, repeats=False)
         return dx
 

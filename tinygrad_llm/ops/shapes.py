@@ -79,8 +79,14 @@ class Concatenate(Op):
         sizes, axis = saved
         before = (slice(None),) * axis
         ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-        dxs = [g[before + (slice(end - n, end),)] for n, end in zip(sizes, ends)]
+        stretches = [before + (slice(end - n, end),) for n, end in zip(sizes, ends)]
+        dxs = [g[stretch] if need else None for stretch, need in zip(stretches, needs)]
         return tuple(dxs)
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        given = " and ".join(map(str, shapes))
+        return f"concatenate: {given}: all sizes but that of axis {constants['axis']} must be equal"
 
 
 class Stack(Op):
@@ -94,8 +100,12 @@ class Stack(Op):
     def backward(xp, g, saved, needs):
         count, axis = saved
         before = (slice(None),) * axis
-        dxs = [g[before + (i,)] for i in range(count)]
+        dxs = [g[before + (i,)] if needs[i] else None for i in range(count)]
         return tuple(dxs)
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        return f"stack: {' and '.join(map(str, shapes))}: all shapes must be equal"
 
 
 class Split(Op):
@@ -113,7 +123,7 @@ class Split(Op):
     @staticmethod
     def backward(xp, g, saved, needs):
         (axis,) = saved
-        dx = xp.concatenate(g, axis=axis)
+        dx = xp.concatenate(g, axis=axis) if type(g) is tuple else g  # one part is x itself
         return dx
 
 
@@ -134,6 +144,8 @@ class Pad(Op):
 
 class Flip(Op):
     """Elements in reverse order along the axes;  dx = g reversed again."""
+
+    views = True
 
     @staticmethod
     def forward(xp, x, *, axis):
@@ -229,3 +241,7 @@ class To(Op):
         (device,) = saved
         dx = g.to(device) if hasattr(g, "to") else put(g, device)
         return dx
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        return str(error)

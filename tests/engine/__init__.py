@@ -1,0 +1,1 @@
+"""How the engine behaves: what a gradient formula alone does not show."""

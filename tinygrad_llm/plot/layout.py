@@ -1,0 +1,160 @@
+"""Places for the nodes of a directed graph in layers, edges downwards (Sugiyama et al. 1981).
+
+Knows no matplotlib and no tape: nodes are numbers, and `parents[i]` are the numbers that node i
+was made from, all smaller than i. A parent may stand there twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+SWEEPS = 12
+"""How many times the order within the layers is improved, downwards and upwards in turn."""
+
+SETTLING = 100
+"""How many times the points move towards their neighbours: enough to make a chain straight."""
+
+DUMMY_WIDTH = 0.1
+"""Room that an edge takes where it passes a layer."""
+
+
+class Layout(NamedTuple):
+    """Places in the unit of the widths: x to the right, `level` 0 for the lowest layer."""
+
+    x: list[float]
+    level: list[int]
+    routes: dict[tuple[int, int], list[int]]
+    """(node, position of the parent) -> the points that the edge passes, parent first, node last.
+    Points beyond the nodes are bends; x and level have them at their end."""
+
+
+class _Points(NamedTuple):
+    """Nodes and bends together; every edge between two of them crosses exactly one layer."""
+
+    level: list[int]
+    width: list[float]
+    above: list[list[int]]
+    below: list[list[int]]
+    routes: dict[tuple[int, int], list[int]]
+
+
+def layered(parents: Sequence[Sequence[int]], widths: Sequence[float], gap: float) -> Layout:
+    """A readable drawing of a graph: few crossings, short edges, no overlap.
+
+    widths: of each node; gap: the least distance between two neighbours of a layer.
+    """
+    points = _with_bends(parents, levels(parents), widths)
+    rows = _ordered(points)
+    return Layout(_places(points, rows, gap), points.level, points.routes)
+
+
+def levels(parents: Sequence[Sequence[int]]) -> list[int]:
+    """How many edges the longest way down from each node has."""
+    level = [0] * len(parents)
+    for node in reversed(range(len(parents))):
+        for parent in parents[node]:
+            level[parent] = max(level[parent], level[node] + 1)
+    return level
+
+
+def _with_bends(parents, level, widths) -> _Points:
+    """Cut each edge that passes a layer into edges of one layer each."""
+    points = _Points(list(level), list(widths), [[] for _ in level], [[] for _ in level], {})
+    for node, its_parents in enumerate(parents):
+        for position, parent in enumerate(its_parents):
+            route = [parent]
+            for between in range(level[parent] - 1, level[node], -1):
+                route.append(_bend(points, between))
+            route.append(node)
+            points.routes[node, position] = route
+            for upper, lower in pairwise(route):
+                points.below[upper].append(lower)
+                points.above[lower].append(upper)
+    return points
+
+
+def _bend(points: _Points, level: int) -> int:
+    points.level.append(level)
+    points.width.append(DUMMY_WIDTH)
+    points.above.append([])
+    points.below.append([])
+    return len(points.level) - 1
+
+
+def _ordered(points: _Points) -> list[list[int]]:
+    """The points of each layer from left to right: each where the mean of its neighbours is."""
+    rows: list[list[int]] = [[] for _ in range(max(points.level) + 1)]
+    for point, level in enumerate(points.level):
+        rows[level].append(point)
+    best, fewest = [list(row) for row in rows], crossings(points.below, rows)
+    for sweep in range(SWEEPS):
+        downwards = sweep % 2 == 0
+        for row in reversed(rows) if downwards else rows:
+            _sort_by_neighbours(row, points.above if downwards else points.below, rows, points)
+        now = crossings(points.below, rows)
+        if now < fewest:
+            best, fewest = [list(row) for row in rows], now
+    return best
+
+
+def _sort_by_neighbours(row, neighbours, rows, points) -> None:
+    place = {p: i for each in rows for i, p in enumerate(each)}
+
+    def mean(point: int) -> float:
+        near = neighbours[point]
+        return sum(place[p] for p in near) / len(near) if near else place[point]
+
+    row.sort(key=mean)
+
+
+def crossings(below: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> int:
+    """How many pairs of edges cross between neighbouring layers."""
+    count = 0
+    for lower, upper in pairwise(rows):
+        place = {point: i for i, point in enumerate(lower)}
+        ends = [sorted(place[end] for end in below[point]) for point in upper]
+        flat = [end for each in ends for end in each]
+        count += sum(a > b for i, a in enumerate(flat) for b in flat[i + 1 :])
+    return count
+
+
+def _places(points: _Points, rows: list[list[int]], gap: float) -> list[float]:
+    """x of every point: near its neighbours above and below, in the order of its row."""
+    x = [0.0] * len(points.level)
+    for sweep in range(SETTLING):
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            wishes = [_mean_x(x, points.above[p] + points.below[p], x[p]) for p in row]
+            for point, place in zip(row, spread(wishes, [points.width[p] for p in row], gap)):
+                x[point] = place
+    left = min(place - width / 2 for place, width in zip(x, points.width))
+    return [place - left for place in x]
+
+
+def _mean_x(x: list[float], neighbours: list[int], otherwise: float) -> float:
+    return sum(x[p] for p in neighbours) / len(neighbours) if neighbours else otherwise
+
+
+def spread(wishes: Sequence[float], widths: Sequence[float], gap: float) -> list[float]:
+    """The places nearest to `wishes` (least squares) that keep their order and do not overlap.
+
+    Without the widths this is isotonic regression: neighbours that are out of order are pooled
+    and take their mean, until none is left (Ayer et al. 1955).
+    """
+    offsets, edge = [], 0.0
+    for width in widths:
+        offsets.append(edge + width / 2)
+        edge += width + gap
+    pools: list[list[float]] = []
+    for wish, offset in zip(wishes, offsets):
+        pools.append([wish - offset])
+        while len(pools) > 1 and _mean(pools[-2]) >= _mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    means = [_mean(pool) for pool in pools for _ in pool]
+    return [mean + offset for mean, offset in zip(means, offsets)]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,166 @@
+"""What is mutated, and whose check must notice: the lines that a gradient passes through.
+
+Three groups. *ops*: the backward of every op, and the functions of `ops` that it reaches by name.
+*engine*: where the tape sums gradients and undoes broadcasting. *tensors*: what `xp.name`, a method
+or an operator of a backward means when it runs on Tensors, for second derivatives.
+
+A helper may serve the forward pass too; changed in both, it would only be another function with a
+right gradient. So a helper's mutant is in force while a backward runs, and at no other time.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from tinygrad_llm import functional, graph
+from tinygrad_llm.ops.base import OPS, Op, Piece
+from tinygrad_llm.ops.products import _plan
+from tinygrad_llm.ops.reductions import along_axis
+from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.testing.mutants.generator import definition
+
+
+class Target(NamedTuple):
+    """A function to mutate."""
+
+    group: str
+    """"ops", "engine" or "tensors"."""
+    label: str
+    """The op's name, or the helper's with its module or class."""
+    function: FunctionType
+    checks: tuple[str, ...]
+    """Names of the ops whose checks must notice, tried in this order."""
+    within: tuple[type[Op], ...]
+    """In force while the backward of one of these runs; always, when there are none."""
+
+
+_BY_PIECE = ("getitem", "embedding", "takealongaxis", "topk")
+
+ALWAYS: dict[str, dict[FunctionType, tuple[str, ...]]] = {
+    "ops": {
+        along_axis: ("takealongaxis", "topk", "scatteradd"),
+        _plan: ("einsum",),
+        Piece.add_to: _BY_PIECE,
+        Piece.dense: _BY_PIECE,
+    },
+    "engine": {
+        graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
+        graph.Sum.add: ("add", "multiply", "getitem", "matmul"),
+        graph.Sum.add_piece: ("getitem", "embedding"),
+        graph._output_gradient: ("split", "topk"),
+    },
+}
+"""Helpers that no backward calls, and who needs them: a forward, to save what its backward reads,
+or the engine, on what the backward answered."""
+
+_OPERATORS: dict[type, tuple[str, ...]] = {
+    ast.Add: ("__add__", "__radd__"),
+    ast.Sub: ("__sub__", "__rsub__"),
+    ast.Mult: ("__mul__", "__rmul__"),
+    ast.Div: ("__truediv__", "__rtruediv__"),
+    ast.Pow: ("__pow__", "__rpow__"),
+    ast.MatMult: ("__matmul__",),
+    ast.USub: ("__neg__",),
+    ast.Gt: ("__gt__",),
+    ast.GtE: ("__ge__",),
+    ast.Lt: ("__lt__",),
+    ast.LtE: ("__le__",),
+    ast.Eq: ("__eq__",),
+    ast.NotEq: ("__ne__",),
+    ast.BitAnd: ("__and__",),
+    ast.BitOr: ("__or__",),
+    ast.Subscript: ("__getitem__",),
+}
+
+
+def targets() -> list[Target]:
+    """Every target, in a fixed order."""
+    backwards: dict[FunctionType, list[str]] = {}
+    for name, op in OPS.items():
+        if op.__module__.startswith("tinygrad_llm.ops"):  # a test may have ops of its own
+            backwards.setdefault(op.backward, []).append(name)
+    own = [
+        Target("ops", names[0], backward, tuple(names), ()) for backward, names in backwards.items()
+    ]
+    return [*own, *_helpers(backwards), *_always()]
+
+
+def _helpers(backwards: dict[FunctionType, list[str]]) -> list[Target]:
+    """What the backwards reach by name, those of `ops` first."""
+    users: dict[FunctionType, list[str]] = {}
+    for backward, names in backwards.items():
+        for function in reached_from(backward):
+            users.setdefault(function, []).extend(names)
+    found = [
+        Target(_group(f), _label(f), f, tuple(names), tuple(OPS[name] for name in names))
+        for f, names in users.items()
+        if f not in ALWAYS["ops"]
+    ]
+    return sorted(found, key=lambda target: target.group)
+
+
+def _always() -> list[Target]:
+    return [
+        Target(group, _label(function), function, names, ())
+        for group, table in ALWAYS.items()
+        for function, names in table.items()
+    ]
+
+
+def _group(function: FunctionType) -> str:
+    return "ops" if function.__module__.startswith("tinygrad_llm.ops") else "tensors"
+
+
+def _label(function: FunctionType) -> str:
+    if "." in function.__qualname__:
+        return function.__qualname__
+    return f"{function.__module__.split('.')[1]}.{function.__qualname__}"
+
+
+def reached_from(backward: FunctionType) -> list[FunctionType]:
+    """The functions of this package that a backward calls, itself or through others."""
+    reached: dict[FunctionType, None] = {}
+    waiting = [backward]
+    while waiting:
+        for function in _called_by(waiting.pop()):
+            if function not in reached:
+                reached[function] = None
+                waiting += [] if _is_offered(function) else [function]
+    return list(reached)
+
+
+def _called_by(function: FunctionType) -> Iterator[FunctionType]:
+    """Functions that stand in the code by name; in an op, what methods and operators mean too."""
+    in_op = _group(function) == "ops"
+    for node in ast.walk(definition(function)):
+        meant: list[Any] = []
+        if isinstance(node, ast.Name):
+            meant = [function.__globals__.get(node.id)]
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ("xp", "F"):
+            meant = [vars(functional).get(node.attr)]
+        elif in_op and isinstance(node, ast.Attribute):
+            meant = [vars(Tensor).get(node.attr)]
+        elif in_op:
+            meant = [vars(Tensor)[name] for name in _operators_in(node)]
+        yield from filter(_is_target, meant)
+
+
+def _operators_in(node: ast.AST) -> tuple[str, ...]:
+    kind = node.ops[0] if isinstance(node, ast.Compare) else getattr(node, "op", node)
+    return _OPERATORS.get(type(kind), ())
+
+
+def _is_target(function: Any) -> bool:
+    """A function of `ops`, one that `functional` offers, or a method of Tensor."""
+    if not inspect.isfunction(function):
+        return False
+    return _is_offered(function) or function in vars(Tensor).values() or _group(function) == "ops"
+
+
+def _is_offered(function: FunctionType) -> bool:
+    """What such a function calls brings arguments into form: there the search ends."""
+    return vars(functional).get(function.__name__) is function

@@ -1,0 +1,35 @@
+"""Samples of every op: how to call it, and in which places a rule decides its gradient."""
+
+from tinygrad_llm.testing.samples import (
+    elementwise,
+    indexing,
+    losses,
+    products,
+    reductions,
+    shapes,
+)
+from tinygrad_llm.testing.samples.registry import (
+    EXACT,
+    SAMPLES,
+    Call,
+    Exact,
+    Sample,
+    all_exact,
+    all_samples,
+)
+
+__all__ = [
+    "EXACT",
+    "SAMPLES",
+    "Call",
+    "Exact",
+    "Sample",
+    "all_exact",
+    "all_samples",
+    "elementwise",
+    "indexing",
+    "losses",
+    "products",
+    "reductions",
+    "shapes",
+]

@@ -1,0 +1,66 @@
+"""Samples of matrix products and Einstein sums."""
+
+from __future__ import annotations
+
+from tinygrad_llm import functional as F
+from tinygrad_llm.testing.samples.drawing import Drawer
+from tinygrad_llm.testing.samples.registry import Call, sample
+
+MATRICES = (
+    ((3, 3), (3, 3)),
+    ((2, 2, 2), (2, 2)),
+    ((3, 3, 3), (3, 3, 3)),
+    ((2, 3), (3, 4)),
+    ((2, 3, 4), (4, 2)),
+    ((3, 4), (2, 4, 1)),
+    ((2, 1, 2, 3), (3, 3, 2)),
+    ((2, 0), (0, 3)),
+)
+"""Squares first, so that a missing transpose gives a wrong value and no error."""
+
+
+@sample("matmul", draws=len(MATRICES))
+def _matrices(d: Drawer) -> Call:
+    a, b = d.choice(*MATRICES)
+    return Call((d.array(a), d.array(b)), lambda a, b: F.matmul(a, b))
+
+
+VECTORS = (((3,), (3, 3)), ((3, 3), (3,)), ((3,), (3,)), ((2,), (3, 2, 2)), ((2, 2, 2), (2,)))
+
+
+@sample("matmul", draws=len(VECTORS), composite=True)
+def _vectors(d: Drawer) -> Call:
+    a, b = d.choice(*VECTORS)
+    return Call((d.array(a), d.array(b)), lambda a, b: F.matmul(a, b))
+
+
+@sample("matmul", draws=1, composite=True)
+def _one_matrix_on_both_sides(d: Drawer) -> Call:
+    return Call((d.array((3, 3), size=10),), lambda a: a @ a.T @ a)
+
+
+SUMS = (
+    ("ij,jk->ik", ((3, 3), (3, 3)), (["ij", "jk"], "ik")),
+    ("ij,kj->ki", ((3, 3), (3, 3)), (["ij", "kj"], "ki")),
+    ("ij->ji", ((3, 3),), (["ij"], "ji")),
+    ("ii->i", ((3, 3),), (["ii"], "i")),
+    ("ii", ((3, 3),), (["ii"], "")),
+    ("ij->i", ((3, 3),), (["ij"], "i")),
+    ("ij,ik,il->jl", ((2, 3), (2, 2), (2, 3)), (["ij", "ik", "il"], "jl")),
+    ("b...d,dk->b...k", ((2, 3, 2), (2, 2)), (["bAd", "dk"], "bAk")),
+    ("ij,ij->", ((2, 3), (2, 3)), (["ij", "ij"], "")),
+    ("ij,jk", ((2, 3), (1, 2)), (["ij", "jk"], "ik")),
+    ("iij,i->j", ((2, 2, 3), (2,)), (["iij", "i"], "j")),
+    ("i,j->ji", ((2,), (3,)), (["i", "j"], "ji")),
+    (",i->i", ((), (3,)), (["", "i"], "i")),
+    ("bhqd,bhkd->bhqk", ((1, 2, 2, 3), (1, 2, 2, 3)), (["bhqd", "bhkd"], "bhqk")),
+)
+"""Notation as users write it, shapes, and the terms and output that the op gets."""
+
+
+@sample("einsum", draws=len(SUMS))
+def _notations(d: Drawer) -> Call:
+    notation, shapes, (terms, output) = d.choice(*SUMS)
+    xs = tuple(d.array(s) for s in shapes)
+    constants = {"terms": terms, "output": output}
+    return Call(xs, lambda *xs: F.einsum(notation, *xs), constants)
