@@ -325,7 +325,7 @@ def test_a_captured_tensor_changed_in_place_raises(asks):
     y = checkpoint(lambda x: F.exp(x + w), x)
     with no_grad():
         w += 1.0
-    with pytest.raises(RuntimeError, match="checkpoint: .* changed in place"):
+    with pytest.raises(RuntimeError, match=r"checkpoint: .* changed in place"):
         y.sum().backward()
 
 

@@ -151,7 +151,7 @@ def test_a_hook_that_answers_with_another_shape_raises():
 
 
 def test_a_hook_needs_a_tape():
-    with pytest.raises(RuntimeError, match="register_hook: .*requires_grad=True"):
+    with pytest.raises(RuntimeError, match=r"register_hook: .*requires_grad=True"):
         Tensor([1.0]).register_hook(print)
 
 

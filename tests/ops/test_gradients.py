@@ -18,7 +18,7 @@ def test_every_check_of_an_op(name: str) -> None:
 
 
 @pytest.mark.parametrize("sample", all_samples(), ids=repr)
-@settings(max_examples=10)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_drawn_calls(sample: Sample, data: st.DataObject) -> None:
     call = data.draw(calls(sample))

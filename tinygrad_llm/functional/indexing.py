@@ -55,7 +55,8 @@ def _plain(x: Tensor, part: Any) -> Any:
 
 def scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Tensor:
     """Zeros of `shape` with x added at `index`: the transpose of `getitem`."""
-    return apply(ops.Scatter, tensor(x), index=index, shape=shape)
+    x = tensor(x)
+    return apply(ops.Scatter, x, index=plain_index(x, index)[0], shape=shape)
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:

@@ -96,7 +96,8 @@ class Pow(Op):
 
 
 class Power(Op):
-    """y = aᵇ, both arrays;  da = g·b·aᵇ⁻¹ (0 where b = 0),  db = g·y·ln a (0 where a = 0 ≤ b)."""
+    """y = aᵇ, both arrays;  da = g·b·aᵇ⁻¹ (0 where a = b = 0),  db = g·y·ln a (0 where
+    a = 0 ≤ b)."""
 
     broadcasts = True
 
@@ -110,7 +111,7 @@ class Power(Op):
         a, b, y = saved
         da = db = None
         if needs[0]:
-            flat = b == 0
+            flat = (a == 0) & (b == 0)
             da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 1.0, b - 1.0))
         if needs[1]:
             flat = (a == 0) & (b >= 0)

@@ -14,24 +14,35 @@ Points = Any
 
 
 def curves(
-    x: Points, lines: Mapping[str, Points], title: str, xlabel: str, ylabel: str, log: bool = False
+    x: Points,
+    lines: Mapping[str, Points],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    log: bool = False,
+    lowest: Sequence[str] = (),
 ) -> Any:
     """One line for each name in `lines`, all over the same x; both axes logarithmic with `log`.
 
-    What is no positive finite number leaves a gap on logarithmic axes. Returns the figure.
+    lowest: names of the lines whose lowest point gets a dot.
+    What is no positive number leaves a gap on logarithmic axes. Returns the figure.
     """
     import matplotlib.pyplot as plt
 
+    x = np.asarray(x, dtype=float)
     with look():
-        figure, axes = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
-        for i, (name, y) in enumerate(lines.items()):
-            style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-            y = np.asarray(y, dtype=float)
-            axes.plot(x, np.where(y > 0, y, np.nan) if log else y, label=name, **style)
+        figure, axes = plt.subplots(figsize=(8.0, 4.5), layout="constrained")
+        for i, (name, line) in enumerate(lines.items()):
+            colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
+            y = np.asarray(line, dtype=float)
+            y = np.where(y > 0, y, np.nan) if log else y
+            axes.plot(x, y, color=colour, linestyle=dashes, label=name)
+            if name in lowest:
+                axes.plot(x[np.nanargmin(y)], np.nanmin(y), "o", color=colour, markersize=6)
         if log:
             axes.set(xscale="log", yscale="log")
         axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside right center")
     return figure
 
 
@@ -43,20 +54,22 @@ def descent(
 ) -> Any:
     """Contours of fn(x, y) over `span` ((x low, x high), (y low, y high)) and ways down it.
 
-    ways: name -> (steps, 2), in order. Returns the figure.
+    ways: name -> (steps, 2), in order; up to 50 steps each is marked. Returns the figure.
     """
     import matplotlib.pyplot as plt
 
-    grid = np.meshgrid(*(np.linspace(low, high, 160) for low, high in span))
+    grid = np.meshgrid(*(np.linspace(low, high, 300) for low, high in span))
     z = fn(*grid)
     with look():
-        figure, axes = plt.subplots(figsize=(7.0, 4.4), layout="constrained")
-        heights = np.geomspace(max(z.min(), z.max() * 1e-4), z.max(), 12)
+        figure, axes = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
+        heights = z.min() + (z.max() - z.min()) * np.geomspace(1e-3, 1.0, 10)
         axes.contour(*grid, z, levels=heights, colors="#BBBBBB", linewidths=0.8)
         for i, (name, way) in enumerate(ways.items()):
             path = np.asarray(way, dtype=float)
-            axes.plot(*path.T, "o-", color=COLOURS[i], markersize=4 - 2 * i % 4, label=name)
+            colour, marker = COLOURS[i % len(COLOURS)], "o" if len(path) <= 50 else None
+            axes.plot(*path.T, DASHES[0], color=colour, marker=marker, markersize=5, label=name)
+        axes.plot(*path[0], "s", color="black", markersize=7, label="start")
         axes.set(title=title, xlabel="x", ylabel="y", xlim=span[0], ylim=span[1])
         axes.grid(visible=False)
-        figure.legend(loc="outside lower center", ncols=len(ways))
+        figure.legend(loc="outside lower center", ncols=len(ways) + 1)
     return figure

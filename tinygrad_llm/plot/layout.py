@@ -11,10 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 SWEEPS = 12
-"""How many times the order within the layers is improved, downwards and upwards in turn."""
-
-SETTLING = 100
-"""How many times the points move towards their neighbours: enough to make a chain straight."""
+"""How many times order and places are improved, downwards and upwards in turn."""
 
 DUMMY_WIDTH = 0.1
 """Room that an edge takes where it passes a layer."""
@@ -121,19 +118,21 @@ def crossings(below: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> 
 
 
 def _places(points: _Points, rows: list[list[int]], gap: float) -> list[float]:
-    """x of every point: near its neighbours above and below, in the order of its row."""
+    """x of every point: where the mean of its neighbours is, those below and those above in turn.
+
+    The last pass goes down, so that a chain hangs straight from where it begins.
+    """
     x = [0.0] * len(points.level)
-    for sweep in range(SETTLING):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            wishes = [_mean_x(x, points.above[p] + points.below[p], x[p]) for p in row]
-            for point, place in zip(row, spread(wishes, [points.width[p] for p in row], gap)):
+    for sweep in range(SWEEPS):
+        downwards = sweep % 2 == 1
+        near = points.above if downwards else points.below
+        for row in reversed(rows) if downwards else rows:
+            wishes = [_mean([x[p] for p in near[point]] or [x[point]]) for point in row]
+            places = spread(wishes, [points.width[point] for point in row], gap)
+            for point, place in zip(row, places):
                 x[point] = place
     left = min(place - width / 2 for place, width in zip(x, points.width))
     return [place - left for place in x]
-
-
-def _mean_x(x: list[float], neighbours: list[int], otherwise: float) -> float:
-    return sum(x[p] for p in neighbours) / len(neighbours) if neighbours else otherwise
 
 
 def spread(wishes: Sequence[float], widths: Sequence[float], gap: float) -> list[float]:

@@ -116,7 +116,8 @@ def _draw(boxes: list[_Box], layout: Layout) -> Any:
 
 def _ports(boxes: list[_Box], layout: Layout) -> dict[tuple[int, int], tuple[float, float]]:
     """Where each edge leaves its parent and enters its node: beside each other, none crossing."""
-    leave, enter = {}, {}
+    leave: dict[tuple[int, int], float] = {}
+    enter: dict[tuple[int, int], float] = {}
     for node, box in enumerate(boxes):
         out = [key for key, route in layout.routes.items() if route[0] == node]
         into = [key for key, route in layout.routes.items() if route[-1] == node]
@@ -142,7 +143,7 @@ def _draw_edge(axes: Any, route: list[tuple[float, float]], ports: tuple[float, 
         half = (y0 - y1) / 2
         vertices += [(x0, y0 - half), (x1, y1 + half), (x1, y1)]
         codes += [Path.CURVE4] * 3
-    arrow = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
+    arrow: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0}
     path = Path(vertices, codes)
     axes.add_patch(FancyArrowPatch(path=path, color="#555555", linewidth=1, zorder=1, **arrow))
 
@@ -153,7 +154,7 @@ def _draw_box(axes: Any, box: _Box, x: float, y: float) -> None:
     corner = (x - box.width / 2, y - BOX_HEIGHT / 2)
     rounding = 0.16 if box.kind == "leaf" else 0.03
     style = f"round,pad=0,rounding_size={rounding}"
-    colours = {"facecolor": FILLS[box.kind], "edgecolor": LINES[box.kind]}
+    colours: dict[str, Any] = {"facecolor": FILLS[box.kind], "edgecolor": LINES[box.kind]}
     patch = FancyBboxPatch(corner, box.width, BOX_HEIGHT, boxstyle=style, zorder=2, **colours)
     axes.add_patch(patch)
     text = {"ha": "center", "va": "center", "fontsize": FONT, "zorder": 3}

@@ -10,9 +10,9 @@ import numpy as np
 from tinygrad_llm.autograd import grad
 from tinygrad_llm.backend import random
 from tinygrad_llm.functional import zeros_like
+from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.testing import numeric
 from tinygrad_llm.testing.numeric import Array, GradientError
-from tinygrad_llm.tensor import Tensor
 
 __all__ = ["GradientError", "gradcheck"]
 
@@ -43,8 +43,9 @@ def gradcheck(
     name: what the message of an error calls the function.
 
     The error is ‖numeric − analytic‖∞ / max(‖numeric‖∞, ‖analytic‖∞, eps), for each input, over all
-    elements of vᵀJ or over its projections; a Jacobian of up to `full` elements is compared whole. Raises GradientError for an error above `tolerance`; TypeError for
-    inputs that are not float64 or do not ask for a gradient; ValueError for an order below 1.
+    elements of vᵀJ or over its projections; a Jacobian of up to `full` elements is compared whole.
+    Raises GradientError for an error above `tolerance`; TypeError for inputs that are not float64
+    or do not ask for a gradient; ValueError for an order below 1.
     """
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     _refuse(xs, order)
@@ -54,7 +55,7 @@ def gradcheck(
     worst = 0.0
     for n in range(1, order + 1):
         check = _Order(taped, points, xs[0].device, names, n, rng, full)
-        worst = max(worst, check.run(tolerance, eps, name))
+        worst = max(worst, check.run(numeric.Limits(tolerance, eps), name))
         taped, points, names = check.next()
     return worst
 
@@ -77,24 +78,16 @@ class _Order:
         outputs = taped(self._tensors(points), False)
         self.cotangents = [rng.standard_normal(y.shape) for y in outputs]
 
-    def run(self, tolerance: float, eps: float, what: str) -> float:
+    def run(self, limits: numeric.Limits, name: str) -> float:
         """The worst error of all inputs. A wrong gradient is wrong with both sizes of the step."""
         rows = self._rows()
         gradients = [self._gradients(v) for v in rows]
 
         def error_of(i: int, slope: numeric.Slope) -> float:
-            point = (self._values, self.points, i, slope, self.rng, self.full)
-            measured = numeric.probes(*point)
-            options = {"tolerance": tolerance, "eps": eps, "what": what}
+            measured = numeric.probes(self._values, self.points, i, slope, self.rng, self.full)
+            subject = numeric.Subject(name, self.names[i], self.order)
             return max(
-                numeric.agree(
-                    measured,
-                    numeric.flat(v),
-                    found[i],
-                    input=self.names[i],
-                    order=self.order,
-                    **options,
-                )
+                numeric.agree(measured, numeric.flat(v), found[i], limits, subject)
                 for v, found in zip(rows, gradients)
             )
 
@@ -168,9 +161,7 @@ def _derivative(taped: Taped, count: int) -> Taped:
 
     def derivative(arguments: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
         xs = [_on_tape(x) for x in arguments[:count]]
-        pairs = [
-            (y, v) for y, v in zip(taped(xs, True), arguments[count:]) if y.requires_grad
-        ]
+        pairs = [(y, v) for y, v in zip(taped(xs, True), arguments[count:]) if y.requires_grad]
         if not pairs:
             return [zeros_like(x) for x in xs]
         ys, vs = zip(*pairs)

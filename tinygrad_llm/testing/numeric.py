@@ -35,8 +35,9 @@ class GradientError(AssertionError):
     """A gradient that is wrong: where, and by how much.
 
     input: name of the input in which the derivative was taken ("input 0", "cotangent 0").
-    order: of the derivative; 0 is the value itself. place: index of the worst element, None for a
-    random direction. numeric, analytic: the two values there. error: relative, over the whole array.
+    order: of the derivative; 0 is the value itself.
+    place: index of the worst element, None for a random direction.
+    numeric, analytic: the two values there. error: relative, over the whole array.
     """
 
     def __init__(
@@ -55,6 +56,23 @@ class GradientError(AssertionError):
         values = f"numeric {numeric!r}, analytic {analytic!r}, relative error {error:.1e}"
         details = "" if np.isnan(numeric) else f" {where}: {values}"
         super().__init__(f"{what}, {input}, order {order}{details}")
+
+
+class Limits(NamedTuple):
+    """What counts as equal."""
+
+    tolerance: float
+    """Of the relative error."""
+    eps: float
+    """Gradients that are smaller are held to an absolute error of tolerance·eps."""
+
+
+class Subject(NamedTuple):
+    """Which derivative of what, for the message of an error."""
+
+    what: str
+    input: str
+    order: int
 
 
 class Probe(NamedTuple):
@@ -90,7 +108,7 @@ def finer_slope(values: Values, points: Sequence[Any], i: int, direction: Array)
 def complex_slope(values: Values, points: Sequence[Any], i: int, direction: Array) -> Array:
     """As central_slope, by Im f(x + ih) / h: exact to rounding, for functions that are analytic
     where they are asked (Squire & Trapp 1998)."""
-    moved = [x.astype(complex) if getattr(x, "dtype", None) == float else x for x in points]
+    moved = [x + 0j if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in points]
     moved[i] = moved[i] + 1j * COMPLEX_STEP * direction
     return values(*moved).imag / COMPLEX_STEP
 
@@ -130,29 +148,26 @@ def agree(
     measured: list[Probe],
     cotangent: Array,
     analytic: Array,
-    *,
-    tolerance: float,
-    eps: float,
-    what: str,
-    input: str,
-    order: int,
+    limits: Limits,
+    subject: Subject,
 ) -> float:
     """Hold the analytic vᵀJ of one input against what was measured; the relative error.
 
     It is ‖numeric − analytic‖∞ / max(‖numeric‖∞, ‖analytic‖∞, eps). Raises GradientError when it
-    exceeds `tolerance` or is no number.
+    exceeds the tolerance or is no number.
     """
     if not measured:
         return 0.0
     numeric = np.array([cotangent @ p.slope / p.length for p in measured])
     claimed = np.array([np.vdot(p.direction, analytic) / p.length for p in measured])
     difference = np.abs(numeric - claimed)
-    error = float(difference.max() / max(np.abs(numeric).max(), np.abs(claimed).max(), eps))
-    if error <= tolerance:
+    error = float(difference.max() / max(np.abs(numeric).max(), np.abs(claimed).max(), limits.eps))
+    if error <= limits.tolerance:
         return error
     worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
     place, values = measured[worst].place, (float(numeric[worst]), float(claimed[worst]))
-    raise GradientError(f"{what}: wrong derivative", input, order, place, *values, error)
+    what = f"{subject.what}: wrong derivative"
+    raise GradientError(what, subject.input, subject.order, place, *values, error)
 
 
 def flat(arrays: Sequence[Array]) -> Array:

@@ -27,7 +27,13 @@ VALUE_TOLERANCE = 1e-12
 EPS = 1e-3
 """Gradients smaller than this are held to an absolute error."""
 
-FLOAT32_ULP = 2.0**-23
+FLOAT32_ULPS = {
+    "erf": 8, "logsoftmax": 8, "matmul": 8, "power": 8, "std": 8, "softcrossentropy": 12,
+}  # fmt: skip
+"""How far float32 gradients may be from float64 ones, in 2⁻²³ of the largest element of gradient
+and cotangent. Measured over 150 seeds: 1.8, 2.1, 1.9, 1.9, 1.6 and 2.8; all others under 1.5."""
+
+USUAL_ULPS = 4
 
 
 class OneCall:
@@ -48,7 +54,7 @@ class OneCall:
     def run(self, order: int, precision: bool = True) -> float:
         """Every check; the worst relative error of a derivative. Raises GradientError.
 
-        precision: hold float32 to the sample's bound, which is for numbers of size near 1.
+        precision: hold float32 to the op's bound, which is for numbers of size near 1.
         """
         self.value()
         worst = self.first()
@@ -57,6 +63,7 @@ class OneCall:
             worst = max(worst, self.second())
         self.float32(precision)
         self.dtypes(np.float16)
+        self.unmodified()
         return worst
 
     def caches(self) -> bool:
@@ -78,7 +85,6 @@ class OneCall:
         found = grad(ys, xs, vs, allow_unused=True)
         worst = self._agree(found, self._forward_values, self._points(), vs, 1)
         self._unaliased(found, ys)
-        self._unmodified()
         xs, ys, vs = self._taped(self.wrt)
         again = grad(ys, xs, vs, create_graph=True)
         for i, g, h in zip(self.wrt, found, again):
@@ -90,12 +96,10 @@ class OneCall:
         xs, ys, vs = self._taped(self.wrt)
         for v in vs:
             v.requires_grad = True
-        first = [h for h in grad(ys, xs, vs, create_graph=True)]
+        first = list(grad(ys, xs, vs, create_graph=True))
         ws = [Tensor(self.rng.standard_normal(h.shape)) for h in first]
         second = grad(first, [*xs, *vs], ws, allow_unused=True)
-        filled = [
-            Tensor(np.zeros(x.shape)) if s is None else s for s, x in zip(second, [*xs, *vs])
-        ]
+        filled = [Tensor(np.zeros(x.shape)) if s is None else s for s, x in zip(second, [*xs, *vs])]
         points = [*self._points(), *[v.data for v in vs]]
         return self._agree(filled, self._backward_values, points, ws, 2)
 
@@ -122,16 +126,15 @@ class OneCall:
         wide = [x.astype(np.float64) if is_float(x) else x for x in arrays]
         vs = [None if v is None else v.astype(np.float64) for v in cotangents]
         _, saved = raw.forward(self.op, wide, self.call.constants)
-        exact = raw.backward(self.op, vs, saved, self._all_needs())
-        exact = [raw.undo_piece(exact[i], arrays[i].shape) for i in self.wrt]
+        answers = raw.backward(self.op, vs, saved, self._all_needs())
+        exact = [raw.undo_piece(answers[i], arrays[i].shape) for i in self.wrt]
+        ulps = FLOAT32_ULPS.get(self.op.name, USUAL_ULPS)
         for i, g, e in zip(self.wrt, found, exact):
             size = max(np.abs(x).max(initial=0.0) for x in (e, *vs) if x is not None)
-            error = np.abs(g - e).max(initial=0.0)
-            if not error <= self.sample.ulps * FLOAT32_ULP * size:
-                place = np.unravel_index(np.argmax(np.abs(g - e)), g.shape)
-                values = float(e[place]), float(g[place])
-                what = f"{self.sample!r}: float32 beyond {self.sample.ulps} ulp"
-                raise GradientError(what, f"input {i}", 1, place, *values, error / size)
+            wrong = ~(np.abs(g - e) <= ulps * 2.0**-23 * size)
+            if wrong.any():
+                what = f"{self.sample!r}: float32 beyond {ulps} ulp"
+                raise wrong_at(wrong, what, f"input {i}", 1, e, g)
 
     def dtypes(self, dtype: Any) -> tuple[list[Any], list[Any], list[Array]]:
         """Nothing promotes: outputs and gradients have the dtype of the inputs."""
@@ -150,6 +153,12 @@ class OneCall:
                     what = f"{self.sample!r}: a gradient of {found} for {np.dtype(dtype)}"
                     raise GradientError(what, f"input {i}", 1)
             return arrays, vs, [raw.undo_piece(grads[i], arrays[i].shape) for i in self.wrt]
+
+    def unmodified(self) -> None:
+        """The inputs are what they were before all this."""
+        for i, (x, before) in enumerate(zip(self.arrays, self.before)):
+            if isinstance(x, np.ndarray):
+                self._equal(f"input {i} itself", 0, before, x)
 
     def _all_needs(self) -> list[bool]:
         return [i in self.wrt for i in range(len(self.arrays))]
@@ -193,6 +202,7 @@ class OneCall:
     ) -> float:
         smooth = self.sample.smooth
         slope = numeric.complex_slope if smooth else numeric.central_slope
+        limits = numeric.Limits(COMPLEX_TOLERANCE if smooth else CENTRAL_TOLERANCE, EPS)
         v = numeric.flat([w.data for w in weights])
         worst = 0.0
         for i, g in enumerate(found):
@@ -200,17 +210,9 @@ class OneCall:
             input = f"input {self.wrt[i]}" if i < count else f"cotangent {i - count}"
             if g is None:
                 raise GradientError(f"{self.sample!r}: no gradient", input, order)
-            error = numeric.agree(
-                numeric.probes(values, points, i, slope, self.rng),
-                v,
-                g.data,
-                tolerance=COMPLEX_TOLERANCE if smooth else CENTRAL_TOLERANCE,
-                eps=EPS,
-                what=repr(self.sample),
-                input=input,
-                order=order,
-            )
-            worst = max(worst, error)
+            measured = numeric.probes(values, points, i, slope, self.rng)
+            subject = numeric.Subject(repr(self.sample), input, order)
+            worst = max(worst, numeric.agree(measured, v, g.data, limits, subject))
         return worst
 
     def _unaliased(self, found: Sequence[Tensor], ys: list[Tensor]) -> None:
@@ -221,11 +223,6 @@ class OneCall:
             if any(np.may_share_memory(g.data, other) for other in others):
                 raise GradientError(f"{self.sample!r}: shared memory", f"input {i}", 1)
             others.append(g.data)
-
-    def _unmodified(self) -> None:
-        for i, (x, before) in enumerate(zip(self.arrays, self.before)):
-            if isinstance(x, np.ndarray):
-                self._equal(f"input {i} itself", 0, before, x)
 
     def _equal(
         self, input: str, order: int, expected: Array, found: Array, tolerance: float = 0.0
@@ -250,8 +247,15 @@ def equal(
     """
     if expected.shape != found.shape:
         raise GradientError(f"{what}: shape {found.shape}, not {expected.shape}", input, order)
-    same = np.isclose(found, expected, rtol=tolerance, atol=0.0)
-    if not same.all():
-        place = tuple(int(i) for i in np.argwhere(~same)[0])
-        values = float(expected[place]), float(found[place])
-        raise GradientError(f"{what}: wrong value", input, order, place, *values)
+    wrong = ~np.isclose(found, expected, rtol=tolerance, atol=0.0)
+    if wrong.any():
+        raise wrong_at(wrong, f"{what}: wrong value", input, order, expected, found)
+
+
+def wrong_at(
+    wrong: Array, what: str, input: str, order: int, expected: Array, found: Array
+) -> GradientError:
+    """The error that names the first place where `wrong` is true."""
+    place = tuple(int(i) for i in np.argwhere(wrong)[0])
+    a, b = float(expected[place]), float(found[place])
+    return GradientError(what, input, order, place, a, b, abs(b - a) / max(abs(a), abs(b)))

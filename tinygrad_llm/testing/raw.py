@@ -75,7 +75,9 @@ def complex_step(
     kind = OPS[op] if isinstance(op, str) else op
 
     def values(*points: Any) -> Array:
-        return numeric.flat([y for y in forward(kind, points, constants)[0] if y.dtype.kind in "fc"])
+        return numeric.flat(
+            [y for y in forward(kind, points, constants)[0] if y.dtype.kind in "fc"]
+        )
 
     x = arrays[wrt]
     columns = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None, check: Check = check_op) -> int:
 
 
 def _is_asked(target: Target, names: list[str]) -> bool:
-    """By its label, its group, or for helpers of `ops` and shared backwards an op that they serve."""
+    """By its label, its group, or in the group "ops" by an op that it serves."""
     known = {target.label, target.group}
     return bool(known.union(target.checks if target.group == "ops" else ()) & set(names))
 
@@ -97,4 +98,10 @@ def _run(chosen: list[Target], check: Check, jobs: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, head for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

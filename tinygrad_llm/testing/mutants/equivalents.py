@@ -1,13 +1,323 @@
 """Mutants that compute the same gradient as the original, each with the algebra that shows it.
 
-Keyed by (function, original line, mutated line). An entry that fits no mutant, or a mutant that
-does not survive, is an error: the list can neither grow old nor hide a gap.
+Keyed by function, original line and mutated line. An entry that fits no mutant, or a mutant that
+does not survive, is an error: the list can neither grow old nor hide a gap. "Cost" means that the
+same numbers come out with more work or memory; what an op may not compute is checked elsewhere.
 """
 
 from __future__ import annotations
 
 from tinygrad_llm.testing.mutants.generator import plain
 
-_LISTED: dict[tuple[str, str, str], str] = {}
+_LISTED: dict[str, list[tuple[str, str, str]]] = {
+    "Power.backward": [
+        (
+            "da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 1.0, b - 1.0))",
+            "da = g * b * a ** xp.where(flat, 1.0, b - 1.0)",
+            "where a = b = 0, g·0·0¹ is 0, and so are its derivatives g·a, g·b and a·b",
+        ),
+        (
+            "da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 1.0, b - 1.0))",
+            "da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 2.0, b - 1.0))",
+            "where flat, the outer choice takes 0.0, and 0ᶜ is finite for every c ≥ 0",
+        ),
+        (
+            "da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 1.0, b - 1.0))",
+            "da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 0.0, b - 1.0))",
+            "where flat, the outer choice takes 0.0, and 0ᶜ is finite for every c ≥ 0",
+        ),
+        (
+            "db = xp.where(flat, 0.0, g * y * xp.log(xp.where(flat, 1.0, a)))",
+            "db = g * y * xp.log(xp.where(flat, 1.0, a))",
+            "where flat, the logarithm is ln 1 = 0 and y is 0 or 1: the product is 0 already",
+        ),
+        (
+            "db = xp.where(flat, 0.0, g * y * xp.log(xp.where(flat, 1.0, a)))",
+            "db = xp.where(flat, 0.0, g * y * xp.log(xp.where(flat, 2.0, a)))",
+            "where flat, the outer choice takes 0.0, and ln 2 is finite as ln 1 is",
+        ),
+    ],
+    "GELUTanh.backward": [
+        (
+            "t = xp.tanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)) if t is None else t",
+            "t = xp.tanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x))",
+            "the cache is this very number: cost",
+        ),
+    ],
+    "Std.backward": [
+        (
+            "per_y = xp.where(y == 0, 0.0, g / xp.where(y == 0, 1.0, y))",
+            "per_y = xp.where(y == 0, 0.0, g / xp.where(y == 0, 2.0, y))",
+            "where y = 0, the outer choice takes 0.0, and g / 2 is finite as g / 1 is",
+        ),
+    ],
+    "Norm.backward": [
+        (
+            "per_y = xp.where(y == 0, 0.0, g / xp.where(y == 0, 1.0, y))",
+            "per_y = xp.where(y == 0, 0.0, g / xp.where(y == 0, 2.0, y))",
+            "where y = 0, the outer choice takes 0.0, and g / 2 is finite as g / 1 is",
+        ),
+    ],
+    "LogSumExp.backward": [
+        (
+            "y = xp.where(xp.isfinite(y), y, 0.0).reshape(kept)",
+            "y = xp.where(xp.isfinite(y), y, 1.0).reshape(kept)",
+            "where y = −∞ every x is −∞, and e^(−∞ − c) is 0 for every finite c",
+        ),
+        (
+            "y = xp.where(xp.isfinite(y), y, 0.0).reshape(kept)",
+            "y = xp.where(xp.isfinite(y), y, -1.0).reshape(kept)",
+            "where y = −∞ every x is −∞, and e^(−∞ − c) is 0 for every finite c",
+        ),
+    ],
+    "TopK.backward": [
+        (
+            "dx = Piece(g[0], grid, repeats=False)",
+            "dx = Piece(g[0], grid, repeats=True)",
+            "the places of the k largest are distinct: adding each time is adding once: cost",
+        ),
+    ],
+    "Matmul.backward": [
+        (
+            "if needs[1] and b.ndim == 2:",
+            "if b.ndim == 2:",
+            "da is computed above and db is not asked for: what is reshaped is not read",
+        ),
+        (
+            "if needs[1] and b.ndim == 2:",
+            "if needs[1] and b.ndim == 1:",
+            "Σ over a stack of Aᵀ G, which the engine takes, is one product of all rows: cost",
+        ),
+        (
+            "a, g = (a.reshape(rows, a.shape[-1]), g.reshape(rows, g.shape[-1]))",
+            "pass",
+            "Σ over a stack of Aᵀ G, which the engine takes, is one product of all rows: cost",
+        ),
+    ],
+    "Transpose.backward": [
+        (
+            "back = [0] * len(axes)",
+            "back = [1] * len(axes)",
+            "axes is a permutation: the loop writes every place",
+        ),
+        (
+            "back = [0] * len(axes)",
+            "back = [-1] * len(axes)",
+            "axes is a permutation: the loop writes every place",
+        ),
+    ],
+    "_scaled_mask": [
+        (
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)",
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else "
+            "0.0) * keep.astype(like.dtype)",
+            "of 0 and 1 the square is the number itself",
+        ),
+        (
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)",
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 1.0)",
+            "where no share is kept, every element of the mask is 0",
+        ),
+        (
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)",
+            "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else -1.0)",
+            "where no share is kept, every element of the mask is 0",
+        ),
+    ],
+    "_products_before": [
+        (
+            "ones = xp.ones_like(x[..., :1])",
+            "ones = -xp.ones_like(x[..., :1])",
+            "before and after both change their sign: their product does not",
+        ),
+        (
+            "while step < x.shape[-1]:",
+            "while step <= x.shape[-1]:",
+            "at step = n the part before is all of p and the part beyond is empty: p stays",
+        ),
+    ],
+    "target_distribution": [
+        (
+            "q = q * (1.0 - smoothing) + smoothing / len(classes)",
+            "q = q * (1.0 - smoothing) * q + smoothing / len(classes)",
+            "of 0 and 1 the square is the number itself",
+        ),
+    ],
+    "_log_where_positive": [
+        (
+            "return xp.log(xp.where(t == 0, 1.0, t))",
+            "return xp.log(xp.where(t == 0, 2.0, t))",
+            "where t = 0, backward chooses 0.0 instead, and ln 2 is finite as ln 1 is",
+        ),
+    ],
+    "astype": [
+        (
+            "return x if x.dtype == dtype else apply(ops.AsType, x, dtype=dtype)",
+            "return apply(ops.AsType, x, dtype=dtype)",
+            "to its own dtype, x becomes an equal copy: cost",
+        ),
+    ],
+    "ones_like": [
+        (
+            "return Tensor(namespace(data).ones_like(data))",
+            "return Tensor(-namespace(data).ones_like(data))",
+            "Prod alone uses it: before and after both change their sign, as in _products_before",
+        ),
+    ],
+    "concatenate": [
+        (
+            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
+            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[1].ndim, axis))",
+            "all parts have the same number of axes",
+        ),
+        (
+            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
+            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[-1].ndim, axis))",
+            "all parts have the same number of axes",
+        ),
+    ],
+    "log_softmax": [
+        (
+            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[0])",
+            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, -1)[0])",
+            "each backward that calls it asks for axis −1",
+        ),
+        (
+            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[0])",
+            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[-1])",
+            "of a tuple of one axis the first is the last",
+        ),
+    ],
+    "_plan": [
+        (
+            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
+            "spare = iter(sorted(set(map(chr, range(98, 123))) - set(''.join(terms) + output)))",
+            "any unused letter will do as a twin; none left is an error, not a value",
+        ),
+        (
+            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
+            "spare = iter(sorted(set(map(chr, range(97, 124))) - set(''.join(terms) + output)))",
+            "any unused letter will do as a twin; none left is an error, not a value",
+        ),
+        (
+            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
+            "spare = iter(sorted(set(map(chr, range(97, 122))) - set(''.join(terms) + output)))",
+            "any unused letter will do as a twin; none left is an error, not a value",
+        ),
+        (
+            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
+            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms))))",
+            "every letter of the output is in a term",
+        ),
+        (
+            "sizes = {pair for t, shape in others for pair in zip(t, shape)}",
+            "sizes = {pair for t, shape in others for pair in zip(shape, t)}",
+            "sizes then has no such pair: one more factor of ones changes no product",
+        ),
+        (
+            "if letter in own:",
+            "if letter not in own:",
+            "a first letter too gets a twin, tied to it by the identity: Σᵢ gᵢ δᵢₐ = gₐ",
+        ),
+        (
+            "if letter not in output and (letter, n) not in sizes:",
+            "if (letter, n) not in sizes:",
+            "one more factor of ones changes no product",
+        ),
+        (
+            "if letter not in output and (letter, n) not in sizes:",
+            "if letter not in output:",
+            "one more factor of ones changes no product",
+        ),
+        (
+            "if letter not in output and (letter, n) not in sizes:",
+            "if letter not in output or (letter, n) not in sizes:",
+            "one more factor of ones changes no product",
+        ),
+    ],
+    "unbroadcast": [
+        (
+            "repeated = [i for i, n in enumerate(shape, new) if n == 1 and g.shape[i] != 1]",
+            "repeated = [i for i, n in enumerate(shape, new) if n == 1]",
+            "a sum over an axis of size 1 is its element",
+        ),
+        (
+            "return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g",
+            "return g.sum(axis=axes, keepdims=True).reshape(shape)",
+            "a sum over no axis is g",
+        ),
+        (
+            "return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g",
+            "return g.sum(axis=axes, keepdims=False).reshape(shape) if axes else g",
+            "the reshape puts the axes of size 1 back",
+        ),
+    ],
+    "Sum.add": [
+        (
+            "if self.owned and in_place:",
+            "if self.owned:",
+            "in a walk without in_place nothing is ever owned",
+        ),
+        (
+            "self.owned = in_place",
+            "pass",
+            "every later part makes a new sum: cost",
+        ),
+    ],
+    "Sum.add_piece": [
+        (
+            "self.owned = True",
+            "pass",
+            "every later part makes a copy or a new sum: cost",
+        ),
+        (
+            "self.owned = True",
+            "self.owned = False",
+            "every later part makes a copy or a new sum: cost",
+        ),
+    ],
+    "_output_gradient": [
+        (
+            "return arrived[0].value",
+            "return arrived[-1].value",
+            "of one element the first is the last",
+        ),
+        (
+            "if g is None and output[1].kind == 'f':",
+            "if g is None:",
+            "no op reads the gradient of an output of integers",
+        ),
+        (
+            "g = lift.tensor(g, None, None) if lift else g",
+            "pass",
+            "functional takes an array of zeros as it takes a constant Tensor of them",
+        ),
+        (
+            "g = lift.tensor(g, None, None) if lift else g",
+            "g = -lift.tensor(g, None, None) if lift else g",
+            "g is all 0, and −0 and 2·0 are 0",
+        ),
+        (
+            "g = lift.tensor(g, None, None) if lift else g",
+            "g = 2.0 * lift.tensor(g, None, None) if lift else g",
+            "g is all 0, and −0 and 2·0 are 0",
+        ),
+        (
+            "g = lift.tensor(g, None, None) if lift else g",
+            "g = lift.tensor(g, None, None) if lift else -g",
+            "g is all 0, and −0 and 2·0 are 0",
+        ),
+        (
+            "g = lift.tensor(g, None, None) if lift else g",
+            "g = lift.tensor(g, None, None) if lift else 2.0 * g",
+            "g is all 0, and −0 and 2·0 are 0",
+        ),
+    ],
+}
 
-EQUIVALENTS = {(f, plain(a), plain(b)): why for (f, a, b), why in _LISTED.items()}
+EQUIVALENTS = {
+    (function, plain(original), plain(mutated)): why
+    for function, changes in _LISTED.items()
+    for original, mutated, why in changes
+}
+"""(function, original line, mutated line) -> why nothing changes."""

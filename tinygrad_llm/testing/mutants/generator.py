@@ -12,13 +12,20 @@ import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from tinygrad_llm.testing.mutants.rules import EXPRESSION_RULES, VALUE_RULES, only_names, values_of
-from tinygrad_llm.testing.mutants.statements import STATEMENT_RULES, bound_before, own_fields
+from tinygrad_llm.testing.mutants.statements import (
+    STATEMENT_RULES,
+    bound_before,
+    neighbours_of,
+    own_fields,
+)
+
+Function = Any
+"""A Python function with a `__code__` of its own (`types.FunctionType`, which no checker knows)."""
 
 _ROOT = Path(__file__).parents[3]
 
@@ -51,7 +58,7 @@ class Mutant:
         return self.function, plain(self.original), plain(self.mutated)
 
 
-def definition(function: FunctionType) -> ast.FunctionDef:
+def definition(function: Function) -> ast.FunctionDef:
     """The syntax tree of a function or method, numbered as its file is, without decorators.
 
     Raises ValueError when the file holds no function of that qualified name.
@@ -66,14 +73,12 @@ def definition(function: FunctionType) -> ast.FunctionDef:
     return node
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module_tree(module: str) -> ast.Module:
     return ast.parse(inspect.getsource(sys.modules[module]))
 
 
-def mutants_of(
-    function: FunctionType, op: str, only: type[ast.stmt] = ast.stmt
-) -> list[Mutant]:
+def mutants_of(function: Function, op: str, only: type[ast.stmt] = ast.stmt) -> list[Mutant]:
     """Every mutant of `function`, in the order of its lines; the same list in every run.
 
     only: the kind of statements that are changed.
@@ -87,13 +92,17 @@ def mutants_of(
             if source not in found:
                 found[source] = Mutant(*where, operator, original, line, source)
     found.pop(ast.unparse(tree), None)
-    return list(found.values())
+    return [mutant for mutant in found.values() if not _keeps_a_name(mutant.mutated)]
 
 
-def raising(
-    function: FunctionType, op: str, only: type[ast.stmt] = ast.stmt
-) -> list[Mutant]:
-    """For each statement the function that raises there: where that goes unnoticed, nobody comes."""
+def _keeps_a_name(line: str) -> bool:
+    """`g = g`: the assignment dropped, which is another mutant."""
+    left, _, right = line.partition(" = ")
+    return left == right
+
+
+def raising(function: Function, op: str, only: type[ast.stmt] = ast.stmt) -> list[Mutant]:
+    """For each statement the function that raises there: unnoticed, where nobody comes by."""
     tree = definition(function)
     found = []
     for statement in _of_kind(tree, only):
@@ -108,7 +117,7 @@ def _of_kind(tree: ast.FunctionDef, kind: type[ast.stmt]) -> list[ast.stmt]:
     return [statement for statement in statements_of(tree) if isinstance(statement, kind)]
 
 
-def file_of(function: FunctionType) -> str:
+def file_of(function: Function) -> str:
     """The file of a function, from the repository's root where it lies within."""
     path = Path(inspect.getfile(function)).resolve()
     return path.relative_to(_ROOT).as_posix() if path.is_relative_to(_ROOT) else str(path)
@@ -135,13 +144,13 @@ def plain(line: str) -> str:
     return header(ast.parse(f"{line} pass" if line.endswith(":") else line).body[0])
 
 
-def gradient_lines(function: FunctionType) -> list[int]:
+def gradient_lines(function: Function) -> list[int]:
     """Lines of a backward that compute a gradient: what they assign or return depends on g."""
     gradients = {"g"}
     lines = []
     for statement in statements_of(definition(function)):
         value = getattr(statement, "value", None)
-        if value is None or isinstance(statement, ast.Return) and only_names(value):
+        if value is None or (isinstance(statement, ast.Return) and only_names(value)):
             continue
         if gradients & {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}:
             lines.append(statement.lineno)
@@ -174,10 +183,16 @@ def _changes(tree: ast.FunctionDef, statement: ast.stmt) -> Iterator[tuple[str, 
                 yield operator, header(new), ast.unparse(tree)
     for rules, places in ((VALUE_RULES, values_of), (EXPRESSION_RULES, expressions_of)):
         for holder, key, node in list(places(statement)):
-            for rule in rules:
-                for operator, new in rule(node):
+            for each in rules:
+                for operator, new in each(node):
                     with _exchanged(holder, key, new):
                         yield operator, header(statement), ast.unparse(tree)
+    others = neighbours_of(tree)
+    for holder, key, node in list(expressions_of(statement)):
+        other = others.get(getattr(node, "id", ""))
+        if isinstance(holder, ast.BinOp) and other:
+            with _exchanged(holder, key, ast.Name(other, ast.Load())):
+                yield "operand replaced", header(statement), ast.unparse(tree)
 
 
 class _exchanged:
@@ -211,6 +226,8 @@ def expressions_of(statement: ast.stmt) -> Iterator[tuple[Any, Any, ast.expr]]:
         elif isinstance(value, ast.AST):
             if isinstance(value, ast.expr):
                 yield holder, key, value
+            if getattr(value, "arg", "") == "optimize":  # in which order a sum is taken, not what
+                continue
             stack.extend((value, f, v) for f, v in reversed(list(ast.iter_fields(value))))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from typing import NamedTuple
 
 from tinygrad_llm.testing.mutants.equivalents import EQUIVALENTS
@@ -61,7 +62,7 @@ def run(
     if jobs == 1:
         yield from map(one, targets)
     else:
-        with ProcessPoolExecutor(jobs) as pool:
+        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
             yield from pool.map(one, targets)
 
 

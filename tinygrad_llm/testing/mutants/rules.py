@@ -38,18 +38,29 @@ _PAIRS = (
     "zeros_like ones_like", "maximum minimum", "Maximum Minimum", "max min", "Max Min",
     "sum mean", "Sum Mean", "tanh sigmoid", "Tanh Sigmoid", "sign abs", "Sign Abs",
     "log_softmax softmax", "LogSoftmax Softmax", "any all", "add subtract", "Add Subtract",
-    "multiply divide", "Multiply Divide",
+    "multiply divide", "Multiply Divide", "lt gt", "eq ne",
 )  # fmt: skip
 _SIBLINGS = {a: b for pair in map(str.split, _PAIRS) for a, b in (pair, pair[::-1])}
-_SIBLINGS |= {"erf": "tanh", "Erf": "Tanh", "sqrt": "exp", "expm1": "exp", "log1p": "log"}
+_SIBLINGS |= {
+    "erf": "tanh",
+    "Erf": "Tanh",
+    "sqrt": "exp",
+    "expm1": "exp",
+    "log1p": "log",
+    "le": "lt",
+    "ge": "gt",
+}
 
 _REMOVABLE = {
     *("reshape", "swapaxes", "transpose", "sum", "mean", "cumsum", "astype", "max"),
     *("flip", "exp", "log", "sin", "cos", "sign", "tanh", "broadcast_to", "roll", "tril", "triu"),
 }
+_FLAGS = {"owned", "in_place"}
 _NO_NUMBER = {"tuple", "list", "set", "dict", "iter", "zip", "range", "slice", "len", "enumerate"}
+_NUMBERS = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Subscript)
+_SEQUENCES = (ast.Tuple, ast.List)
 _NOT_EXCHANGED = {"isinstance", "hasattr", "getattr", "range", "slice", "swapaxes"}
-_NOT_EXCHANGED |= {"add", "multiply", "maximum", "minimum"}
+_SYMMETRIC = {"add", "multiply", "maximum", "minimum"}
 
 
 def values_of(statement: ast.stmt) -> Iterator[tuple[Any, Any, ast.expr]]:
@@ -81,11 +92,11 @@ def _values(holder: Any, key: Any) -> Iterator[tuple[Any, Any, ast.expr]]:
     elif isinstance(node, ast.Tuple):
         for i in range(0 if _is_shape(node) else len(node.elts)):
             yield from _values(node.elts, i)
-    elif _is_zero(node) or isinstance(node, ast.Call) and _called(node) in _NO_NUMBER:
+    elif _is_zero(node) or (isinstance(node, ast.Call) and _called(node) in _NO_NUMBER):
         return
     elif isinstance(node, ast.Call) and _called(node)[:1].isupper():
         yield from _values(node.args, 0)
-    elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Subscript)):
+    elif getattr(node, "id", "") not in _FLAGS and isinstance(node, _NUMBERS):
         yield holder, key, node
 
 
@@ -99,6 +110,11 @@ def _is_zero(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return isinstance(node.right, ast.Constant) and node.right.value == 0
     return isinstance(node, ast.Call) and _called(node) in ("zeros", "zeros_like")
+
+
+def _is_mask(node: ast.expr) -> bool:
+    """`x > 0` or `(x > 0)[..., None]`: the square of a mask is the mask."""
+    return isinstance(getattr(node, "value", node), ast.Compare)
 
 
 def negate(node: ast.expr) -> Changes:
@@ -128,6 +144,28 @@ def drop_operator(node: ast.expr) -> Changes:
         for i in range(len(node.values)):
             rest = [*node.values[:i], *node.values[i + 1 :]]
             yield "condition dropped", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
+
+
+def repeat_factor(node: ast.expr) -> Changes:
+    """a·b as a·a·b and as a·b·b, a / b as a / b / b."""
+    if not isinstance(node, ast.BinOp) or _is_zero(node):
+        return
+    if isinstance(node.op, (ast.Mult, ast.Div)) and not isinstance(node.left, _SEQUENCES):
+        if not _is_mask(node.right):
+            yield "factor doubled", ast.BinOp(node, node.op, node.right)
+        if isinstance(node.op, ast.Mult):
+            yield "factor doubled", ast.BinOp(node, node.op, node.left)
+
+
+def double_term(node: ast.expr) -> Changes:
+    """a + b as 2a + b and as a + 2b; a number alone is changed elsewhere."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        if not isinstance(node.left, ast.Constant):
+            twice = ast.BinOp(ast.Constant(2.0), ast.Mult(), node.left)
+            yield "term doubled", ast.BinOp(twice, node.op, node.right)
+        if not isinstance(node.right, ast.Constant):
+            twice = ast.BinOp(ast.Constant(2.0), ast.Mult(), node.right)
+            yield "term doubled", ast.BinOp(node.left, node.op, twice)
 
 
 def change_operator(node: ast.expr) -> Changes:
@@ -190,7 +228,7 @@ def change_call(node: ast.expr) -> Changes:
     """Arguments exchanged, the function replaced by a sibling or by its first argument."""
     if not isinstance(node, ast.Call):
         return
-    if _called(node) not in _NOT_EXCHANGED:
+    if _called(node) not in _NOT_EXCHANGED and not _is_symmetric(node):
         for arguments in exchanged_neighbours(node.args):
             yield "arguments exchanged", ast.Call(node.func, arguments, node.keywords)
     if _called(node) in _REMOVABLE and isinstance(node.func, ast.Attribute):
@@ -199,6 +237,12 @@ def change_call(node: ast.expr) -> Changes:
     if _called(node) == "where" and len(node.args) == 3:
         yield "where removed", node.args[1]
         yield "where removed", node.args[2]
+
+
+def _is_symmetric(node: ast.Call) -> bool:
+    """`multiply(a, b)`, or `pair("multiply", a, b)`, which makes the operands ready for it."""
+    named = [each.value for each in node.args[:1] if isinstance(each, ast.Constant)]
+    return not _SYMMETRIC.isdisjoint([_called(node), *named])
 
 
 def replace_function(node: ast.expr) -> Changes:
@@ -218,8 +262,8 @@ def change_axis(node: ast.expr) -> Changes:
                 for axis in _axes():
                     arguments = [*node.args[:i], axis, *node.args[i + 1 :]]
                     yield "axis changed", ast.Call(node.func, arguments, node.keywords)
-        for i, each in enumerate(node.keywords):
-            if each.arg == "axis" and _is_axis(each.value):
+        for i, keyword in enumerate(node.keywords):
+            if keyword.arg == "axis" and _is_axis(keyword.value):
                 for axis in _axes():
                     keywords = [*node.keywords[:i], ast.keyword("axis", axis)]
                     new = ast.Call(node.func, node.args, [*keywords, *node.keywords[i + 1 :]])
@@ -253,6 +297,8 @@ def _called(node: ast.Call) -> str:
 
 EXPRESSION_RULES = (
     drop_operator,
+    repeat_factor,
+    double_term,
     change_operator,
     change_comparison,
     change_choice,

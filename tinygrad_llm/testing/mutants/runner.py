@@ -1,21 +1,20 @@
 """One mutant in force, its checks run, everything put back: killed, crashed or survived."""
 
 from __future__ import annotations
-
 import __future__
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
 from tinygrad_llm.backend import random
 from tinygrad_llm.testing.gradcheck import GradientError
-from tinygrad_llm.testing.mutants.generator import Mutant
+from tinygrad_llm.testing.mutants.generator import Function, Mutant
 from tinygrad_llm.testing.mutants.limits import OutOfTime, time_limit
 from tinygrad_llm.testing.mutants.targets import Target
 
@@ -58,7 +57,7 @@ def quietly(check: Check, name: str, seconds: float = SECONDS) -> None:
         random.rewind(positions)
 
 
-def compiled(source: str, function: FunctionType) -> CodeType:
+def compiled(source: str, function: Function) -> CodeType:
     """The code of a mutated function, to stand in the place of the original's."""
     flags = __future__.annotations.compiler_flag
     module = compile(source, function.__code__.co_filename, "exec", flags, dont_inherit=True)
@@ -75,7 +74,7 @@ def in_force(target: Target, code: CodeType) -> Iterator[None]:
         with _running(target.function, code):
             yield
         return
-    owners = [op for op in target.within if "backward" in vars(op)]
+    owners: list[Any] = [op for op in target.within if "backward" in vars(op)]
     before = [vars(op)["backward"] for op in owners]
     try:
         for op in owners:
@@ -86,7 +85,7 @@ def in_force(target: Target, code: CodeType) -> Iterator[None]:
             op.backward = backward
 
 
-def _changed_within(backward: Callable, function: FunctionType, code: CodeType) -> Callable:
+def _changed_within(backward: Callable, function: Function, code: CodeType) -> Callable:
     def changed(*arguments: Any) -> Any:
         with _running(function, code):
             return backward(*arguments)
@@ -95,7 +94,7 @@ def _changed_within(backward: Callable, function: FunctionType, code: CodeType) 
 
 
 @contextmanager
-def _running(function: FunctionType, code: CodeType) -> Iterator[None]:
+def _running(function: Function, code: CodeType) -> Iterator[None]:
     before = function.__code__
     function.__code__ = code
     try:

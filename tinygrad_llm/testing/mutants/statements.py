@@ -1,4 +1,4 @@
-"""Rules that change a whole statement: drop it, exchange what it unpacks or returns, add otherwise."""
+"""Rules that change a whole statement: what it does to a name, what it unpacks or returns."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def bound_before(tree: ast.FunctionDef, statement: ast.stmt) -> set[str]:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     names = {a.arg for a in [*every, arguments.vararg, arguments.kwarg] if a is not None}
     for node in ast.walk(tree):
-        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-        if stored and node.lineno < statement.lineno:
-            names.add(node.id)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names |= {node.id} if node.lineno < statement.lineno else set()
     return names
 
 
@@ -60,9 +59,9 @@ def change_update(statement: ast.stmt, bound: set[str]) -> Iterator[Change]:
 def exchange_names(statement: ast.stmt, bound: set[str]) -> Iterator[Change]:
     """Two neighbours of what is unpacked (`a, b = saved`) or returned (`return da, db`)."""
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name):
-        parts, field = statement.targets[0], "targets"
-    elif isinstance(statement, ast.Return):
-        parts, field = statement.value, "value"
+        field, parts = "targets", statement.targets[0]
+    elif isinstance(statement, ast.Return) and statement.value:
+        field, parts = "value", statement.value
     else:
         return
     if not isinstance(parts, ast.Tuple):
@@ -75,11 +74,21 @@ def exchange_names(statement: ast.stmt, bound: set[str]) -> Iterator[Change]:
 
 
 def exchanged_neighbours(nodes: list) -> Iterator[list]:
-    """The list with each pair of neighbours exchanged, `xp` and starred ones left where they are."""
+    """The list with each pair of neighbours exchanged; `xp` and starred ones keep their place."""
     for i in range(len(nodes) - 1):
         pair = nodes[i : i + 2]
         if not any(isinstance(n, ast.Starred) or getattr(n, "id", "") == "xp" for n in pair):
             yield [*nodes[:i], pair[1], pair[0], *nodes[i + 2 :]]
+
+
+def neighbours_of(tree: ast.FunctionDef) -> dict[str, str]:
+    """For each name that is unpacked beside others, as in `x, y, axis = saved`, the next one."""
+    others: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            names = [n.id for n in node.targets[0].elts if isinstance(n, ast.Name)]
+            others |= dict(zip(names, [*names[1:], *names[:1]]))
+    return {name: other for name, other in others.items() if name != other}
 
 
 STATEMENT_RULES = (drop_statement, change_update, exchange_names)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
-from types import FunctionType
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional, graph
@@ -21,7 +20,7 @@ from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.products import _plan
 from tinygrad_llm.ops.reductions import along_axis
 from tinygrad_llm.tensor import Tensor
-from tinygrad_llm.testing.mutants.generator import definition
+from tinygrad_llm.testing.mutants.generator import Function, definition
 
 
 class Target(NamedTuple):
@@ -31,7 +30,7 @@ class Target(NamedTuple):
     """"ops", "engine" or "tensors"."""
     label: str
     """The op's name, or the helper's with its module or class."""
-    function: FunctionType
+    function: Function
     checks: tuple[str, ...]
     """Names of the ops whose checks must notice, tried in this order."""
     within: tuple[type[Op], ...]
@@ -40,7 +39,7 @@ class Target(NamedTuple):
 
 _BY_PIECE = ("getitem", "embedding", "takealongaxis", "topk")
 
-ALWAYS: dict[str, dict[FunctionType, tuple[str, ...]]] = {
+ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
     "ops": {
         along_axis: ("takealongaxis", "topk", "scatteradd"),
         _plan: ("einsum",),
@@ -79,7 +78,7 @@ _OPERATORS: dict[type, tuple[str, ...]] = {
 
 def targets() -> list[Target]:
     """Every target, in a fixed order."""
-    backwards: dict[FunctionType, list[str]] = {}
+    backwards: dict[Function, list[str]] = {}
     for name, op in OPS.items():
         if op.__module__.startswith("tinygrad_llm.ops"):  # a test may have ops of its own
             backwards.setdefault(op.backward, []).append(name)
@@ -89,18 +88,24 @@ def targets() -> list[Target]:
     return [*own, *_helpers(backwards), *_always()]
 
 
-def _helpers(backwards: dict[FunctionType, list[str]]) -> list[Target]:
+def _helpers(backwards: dict[Function, list[str]]) -> list[Target]:
     """What the backwards reach by name, those of `ops` first."""
-    users: dict[FunctionType, list[str]] = {}
+    users: dict[Function, list[str]] = {}
     for backward, names in backwards.items():
         for function in reached_from(backward):
             users.setdefault(function, []).extend(names)
     found = [
         Target(_group(f), _label(f), f, tuple(names), tuple(OPS[name] for name in names))
         for f, names in users.items()
-        if f not in ALWAYS["ops"]
+        if f not in ALWAYS["ops"] and not _only_unpacks(f)
     ]
     return sorted(found, key=lambda target: target.group)
+
+
+def _only_unpacks(function: Function) -> bool:
+    """`x.reshape(*shape)`: a method that takes one tuple or many numbers; or one that needs two
+    devices to do anything."""
+    return bool(function.__code__.co_flags & inspect.CO_VARARGS) or function.__name__ == "to"
 
 
 def _always() -> list[Target]:
@@ -111,19 +116,19 @@ def _always() -> list[Target]:
     ]
 
 
-def _group(function: FunctionType) -> str:
+def _group(function: Function) -> str:
     return "ops" if function.__module__.startswith("tinygrad_llm.ops") else "tensors"
 
 
-def _label(function: FunctionType) -> str:
+def _label(function: Function) -> str:
     if "." in function.__qualname__:
         return function.__qualname__
     return f"{function.__module__.split('.')[1]}.{function.__qualname__}"
 
 
-def reached_from(backward: FunctionType) -> list[FunctionType]:
+def reached_from(backward: Function) -> list[Function]:
     """The functions of this package that a backward calls, itself or through others."""
-    reached: dict[FunctionType, None] = {}
+    reached: dict[Function, None] = {}
     waiting = [backward]
     while waiting:
         for function in _called_by(waiting.pop()):
@@ -133,7 +138,7 @@ def reached_from(backward: FunctionType) -> list[FunctionType]:
     return list(reached)
 
 
-def _called_by(function: FunctionType) -> Iterator[FunctionType]:
+def _called_by(function: Function) -> Iterator[Function]:
     """Functions that stand in the code by name; in an op, what methods and operators mean too."""
     in_op = _group(function) == "ops"
     for node in ast.walk(definition(function)):
@@ -161,6 +166,6 @@ def _is_target(function: Any) -> bool:
     return _is_offered(function) or function in vars(Tensor).values() or _group(function) == "ops"
 
 
-def _is_offered(function: FunctionType) -> bool:
+def _is_offered(function: Function) -> bool:
     """What such a function calls brings arguments into form: there the search ends."""
     return vars(functional).get(function.__name__) is function

@@ -92,9 +92,11 @@ class Drawer(ABC):
 
     def axes(self, ndim: int) -> Any:
         """Axes of a reduction: one, several in any order, or None for all."""
+        if not ndim:
+            return self.choice(None, ())
         pairs = [(j, i - ndim) for i, j in itertools.combinations(range(ndim), 2)]
-        singles = [i for pair in zip(range(ndim), range(-1, -ndim - 1, -1)) for i in pair]
-        return self.choice(*singles[:1], *pairs[-1:], None, *singles[1:], *pairs[:-1], ())
+        others = [*range(1, ndim), *range(-2, -ndim - 1, -1)]
+        return self.choice(-1, 0, *pairs[-1:], None, *others, *pairs[:-1], ())
 
 
 class InTurn(Drawer):

@@ -65,7 +65,7 @@ def _sums_that_meet_again(d: Drawer) -> Call:
 @sample("multiply", draws=1, composite=True)
 def _operators(d: Drawer) -> Call:
     x = d.array(d.shape((2, 3)), size=10, positive=True)
-    return Call((x,), lambda x: (2.0 - x) / (3.0 + x) - (2.0 / x) * -x**2 + 0.5**x)
+    return Call((x,), lambda x: (2.0 - x) / (3.0 + x) - (2.0 / x) * -(x**2) + 0.5**x)
 
 
 EXPONENTS = (3, 0.5, -1, 2, -2.5, 1, 0)
@@ -103,6 +103,14 @@ def _both_arrays(d: Drawer) -> Call:
     return Call((base, exponent), lambda a, b: F.power(a, b))
 
 
+@sample("power", draws=2)
+def _exponent_zero(d: Drawer) -> Call:
+    """Nothing is special there unless the base is 0 too."""
+    b = d.array((3, 3), size=3).copy()
+    b[d.choice(0, 2)] = 0.0
+    return Call((d.array((3, 3), size=10, positive=True), b), lambda a, b: F.power(a, b))
+
+
 @sample("power", draws=1, composite=True)
 def _number_as_base(d: Drawer) -> Call:
     return Call((d.array(d.shape((2, 3)), size=3),), lambda b: F.power(1.7, b))
@@ -116,6 +124,15 @@ exact(
     [5.0, 7.0, 11.0],
     [0.0, 0.0, 0.0],
     [0.0, 0.0, 11.0 * math.log(2.0)],
+)
+exact(
+    "power",
+    "0ᵇ for b < 1: the base's gradient is infinite, and for b < 0 the exponent's too",
+    lambda a, b: F.power(a, b),
+    ([0.0, 0.0, 0.0], [0.5, -1.0, -0.5]),
+    [3.0, 5.0, 7.0],
+    [np.inf, -np.inf, -np.inf],
+    [0.0, -np.inf, -np.inf],
 )
 
 unary("negative", lambda x: F.negative(x))
@@ -162,10 +179,10 @@ exact(
 BOUNDS = ((-0.7, 0.9), (None, 0.9), (-0.7, None))
 
 
-@sample("clip", draws=3)
+@sample("clip", draws=4)
 def _bounds(d: Drawer) -> Call:
     low, high = d.choice(*BOUNDS)
-    x = d.array(d.shape((2, 3), (), (3, 3)), kinks=(-0.7, 0.9))
+    x = d.array(d.shape((2, 3), (3, 3), (4,), ()), kinks=(-0.7, 0.9))
     return Call((x,), lambda x: F.clip(x, low, high), {"low": low, "high": high})
 
 
@@ -216,7 +233,8 @@ def extreme(op: str, function: Callable, larger: Callable) -> None:
     first = np.where(a == b, 0.5, larger(a, b))
     g = np.array([3.0, 5.0, 7.0])
     exact(op, "a tie gives half to each", function, (a, b), g, g * first, g * (1 - first))
-    exact(op, "a tie with a number", function, (a, 2.0), g, g * np.where(a == 2, 0.5, larger(a, 2)), None)
+    beside = np.where(a == 2.0, 0.5, larger(a, 2.0))
+    exact(op, "a tie with a number", function, (a, 2.0), g, g * beside, None)
 
 
 extreme("maximum", lambda a, b: F.maximum(a, b), np.greater)
@@ -238,6 +256,14 @@ def _one_draw(d: Drawer) -> Call:
     p, draw = d.choice(0.3, 0.6, 0.1, 0.8), _draw_of(d.choice(11, 12, 13, 14))
     x = d.array(d.shape((4, 5), (2, 3, 3), (7,), (0, 3)))
     return Call((x,), None, {"p": p, "draw": draw}, lambda x: _dropped(x, p, draw))
+
+
+@sample("dropout", draws=1, composite=True)
+def _streams(d: Drawer) -> Call:
+    def function(x: Any) -> Any:
+        return F.dropout(F.dropout(x, 0.4) * x, 0.5, training=True) + F.dropout(x, training=False)
+
+    return Call((d.array((3, 4), size=10),), function)
 
 
 exact("dropout", "p = 1 drops all", lambda x: F.dropout(x, 1.0), ([1.0, 2.0],), [3.0, 5.0], [0, 0])

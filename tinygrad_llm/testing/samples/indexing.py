@@ -48,6 +48,28 @@ def _pieces_that_overlap(d: Drawer) -> Call:
 
 
 @sample("getitem", draws=1, composite=True)
+def _a_piece_after_a_whole(d: Drawer) -> Call:
+    """The sum of a gets b's own gradient first, and may not write into it."""
+
+    def function(a: Any, b: Any) -> Any:
+        first = a[1] * a[0]
+        return (a + b) * first
+
+    return Call((d.array((3, 3), size=10), d.array((3, 3), size=10)), function)
+
+
+@sample("getitem", draws=1, composite=True)
+def _a_piece_of_a_number(d: Drawer) -> Call:
+    """NumPy's sums of 0-d arrays are scalars, into which nothing can be written."""
+
+    def function(x: Any) -> Any:
+        first = x[...]
+        return x * x + F.sin(x) + first * x[None]
+
+    return Call((d.array((), size=10),), function)
+
+
+@sample("getitem", draws=1, composite=True)
 def _tensors_and_lists(d: Drawer) -> Call:
     places = Tensor(np.array([2, 0, 2]))
     return Call((d.array((3, 3)),), lambda x: x[places.to(x.device)] * x[[0, 1, 0]] * x[0][1])
@@ -96,9 +118,7 @@ def _rows(d: Drawer) -> Call:
     weight, padding = d.array((4, 3)), d.choice(None, 3)
     ids = d.integers(shape, 3)
     constants = {"padding_idx": padding}
-    return Call(
-        (weight, ids), lambda weight, ids: F.embedding(ids, weight, padding), constants
-    )
+    return Call((weight, ids), lambda weight, ids: F.embedding(ids, weight, padding), constants)
 
 
 exact(

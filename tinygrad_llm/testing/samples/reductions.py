@@ -50,7 +50,8 @@ def spread(op: str, function: Callable) -> None:
     """A sample of var or std; an axis of size 1 leaves no freedom for ddof = 1."""
 
     def ddof(d: Drawer) -> Call:
-        x = d.distinct(d.shape((3, 3), (2, 3, 4), (2, 3, 4), (3,), (2, 2, 2), min_ndim=1, min_side=2))
+        examples = ((3, 3), (2, 3, 4), (2, 3, 4), (3,), (2, 2, 2))
+        x = d.distinct(d.shape(*examples, min_ndim=1, min_side=2))
         axis, ddof, keepdims = d.axes(x.ndim), d.choice(0, 1), d.choice(False, True, True)
         axis = 0 if axis == () else axis
         constants = {"axis": from_zero(axis, x.ndim), "ddof": ddof, "keepdims": keepdims}
@@ -96,8 +97,40 @@ def extreme(op: str, function: Callable) -> None:
 extreme("max", lambda x, axis, keepdims: F.max(x, axis, keepdims))
 extreme("min", lambda x, axis, keepdims: F.min(x, axis, keepdims))
 
-exact("norm", "0 at 0", lambda x: F.norm(x, -1), ([[0.0, 0.0], [3.0, 4.0]],), [5.0, 10.0], [[0, 0], [6, 8]])
-exact("std", "0 where all are equal", lambda x: F.std(x, -1), ([[2.0, 2.0], [1.0, 3.0]],), [5.0, 8.0], [[0, 0], [-4, 4]])
+exact(
+    "norm",
+    "0 at 0, and only there",
+    lambda x: F.norm(x, -1),
+    ([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]],),
+    [5.0, 10.0, 7.0],
+    [[0, 0], [6, 8], [0, 7]],
+)
+exact(
+    "norm",
+    "all 0",
+    lambda x: F.norm(x, -1),
+    ([[0.0, 0.0]],),
+    [5.0],
+    [[0, 0]],
+    constant=True,
+)
+exact(
+    "std",
+    "0 where all are equal, and only there",
+    lambda x: F.std(x, -1),
+    ([[2.0, 2.0], [1.0, 3.0]],),
+    [5.0, 8.0],
+    [[0, 0], [-4, 4]],
+)
+exact(
+    "std",
+    "all equal",
+    lambda x: F.std(x, -1),
+    ([[2.0, 2.0]],),
+    [5.0],
+    [[0, 0]],
+    constant=True,
+)
 exact(
     "logsumexp",
     "a row of −∞ gives −∞ and gradient 0",

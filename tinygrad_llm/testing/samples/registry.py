@@ -36,8 +36,7 @@ class Sample:
     op: name of the op that is checked. draws: so many turns go through all its examples.
     composite: the function is more than this op, so that only finite differences apply.
     smooth: the complex step applies to forward and backward.
-    ulps: how far float32 gradients may be from float64 ones, in 2⁻²³ of the largest element of the
-        gradient or the cotangent (the ops measure at most 2.9, over 150 seeds).
+    device: it moves data to a GPU; the stand-in for CuPy takes its place during the check.
     """
 
     op: str
@@ -46,7 +45,7 @@ class Sample:
     draws: int
     composite: bool
     smooth: bool
-    ulps: float
+    device: bool
 
     def __repr__(self) -> str:
         return f"<sample {self.op}: {self.label}>"
@@ -64,6 +63,7 @@ class Exact:
     arrays: float64 but for indices. cotangent: of the only (or first) output.
     gradients: what exactly comes out, for each array; None where there is no gradient.
     value: what forward gives, when that is not obvious.
+    constant: the gradients do not change with the arrays: all second derivatives in them are 0.
     """
 
     op: str
@@ -73,6 +73,7 @@ class Exact:
     cotangent: Any
     gradients: tuple[Any, ...]
     value: Any = None
+    constant: bool = False
 
     def __repr__(self) -> str:
         return f"<exact {self.op}: {self.label}>"
@@ -88,15 +89,13 @@ def sample(
     draws: int,
     composite: bool = False,
     smooth: bool = True,
-    ulps: float = 4.0,
+    device: bool = False,
 ) -> Callable[[Callable[[Drawer], Call]], Callable[[Drawer], Call]]:
     """Decorator: the function draws calls of `op`; its name is the sample's label."""
 
     def register(draw: Callable[[Drawer], Call]) -> Callable[[Drawer], Call]:
         label = draw.__name__.strip("_")
-        SAMPLES.setdefault(op, []).append(
-            Sample(op, label, draw, draws, composite, smooth and not composite, ulps)
-        )
+        SAMPLES.setdefault(op, []).append(Sample(op, label, draw, draws, composite, smooth, device))
         return draw
 
     return register
@@ -110,11 +109,13 @@ def exact(
     cotangent: Any,
     *gradients: Any,
     value: Any = None,
+    constant: bool = False,
 ) -> None:
     """Add an exact case; lists of floats become float64 arrays."""
     floats = tuple(_array(x) for x in arrays)
     expected = tuple(None if g is None else np.asarray(g, np.float64) for g in gradients)
-    case = Exact(op, label, function, floats, np.asarray(cotangent, np.float64), expected, value)
+    v = np.asarray(cotangent, np.float64)
+    case = Exact(op, label, function, floats, v, expected, value, constant)
     EXACT.setdefault(op, []).append(case)
 
 

@@ -65,6 +65,13 @@ def _several(d: Drawer) -> Call:
     return Call(xs, lambda *xs: F.concatenate(xs, axis), {"axis": axis % 2})
 
 
+@sample("concatenate", draws=3)
+def _in_three_dimensions(d: Drawer) -> Call:
+    axis = d.choice(2, 1, -3)
+    xs = tuple(d.array((2, 2, 2)) for _ in range(2))
+    return Call(xs, lambda *xs: F.concatenate(xs, axis), {"axis": axis % 3})
+
+
 @sample("concatenate", draws=1, composite=True)
 def _one_tensor_twice(d: Drawer) -> Call:
     return Call((d.array((2, 3)),), lambda x: F.concatenate([x, 2.0 * x, x], 1))
@@ -199,3 +206,12 @@ exact(
 @sample("to", draws=2)
 def _where_it_is(d: Drawer) -> Call:
     return Call((d.array(d.shape((2, 3), ())),), None, {"device": "cpu"})
+
+
+@sample("to", draws=1, composite=True, device=True)
+def _there_and_back(d: Drawer) -> Call:
+    def function(x: Any) -> Any:
+        there = F.to(x, "cuda")
+        return F.to(there * there, "cpu") * F.to(x, "cpu")
+
+    return Call((d.array((2, 3), size=10),), function)

@@ -1,0 +1,353 @@
+"""Tests of the course: its chapters in quick mode, its runner, its verdicts and their bands."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chapters import lesson, measure, options, runner, text, verdicts
+from chapters.__main__ import main
+from chapters.catalogue import HERE, ROOT, chapter, chapters, load
+from chapters.verdicts import Claim, band_of, judge, judge_all
+
+SMALL = '''"""A chapter of one claim."""
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from chapters.lesson import begin
+lesson = begin(__file__, seconds=(1, 1))
+lesson.claim("half", "one half", 0.5, below=("one", 1.0), scale="linear")
+{extra}
+lesson.close()
+'''
+
+
+def copy_of_the_course(folder: Path) -> Path:
+    """A root of its own with everything of chapters/ but figures."""
+    unwanted = shutil.ignore_patterns("out", "__pycache__")
+    shutil.copytree(HERE, folder / "chapters", ignore=unwanted)
+    return folder
+
+
+def run(root: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    """`python words` in a root, with its output as text."""
+    command = [sys.executable, *words]
+    env = os.environ | {"PYTHONUTF8": "1"} | environment
+    return subprocess.run(command, cwd=root, env=env, capture_output=True, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    return copy_of_the_course(tmp_path_factory.mktemp("course"))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A root with the machinery of the course and no chapter; call it to add one."""
+    root = copy_of_the_course(tmp_path)
+    for each in chapters():
+        (root / "chapters" / each.path.name).unlink()
+    band = {"half": {"scale": "linear", "low": 0.5, "high": 0.5, "values": [0.5]}}
+    modes = {mode: {"claims": band} for mode in ("quick", "default")}
+    bands = {"chapters": dict.fromkeys(("01", "02", "03a"), modes)}
+    (root / "chapters" / "bands.json").write_text(json.dumps(bands))
+
+    def add(name: str, extra: str = "") -> Path:
+        (root / "chapters" / name).write_text(SMALL.format(extra=extra))
+        return root
+
+    return add
+
+
+# The chapters themselves
+
+
+@pytest.mark.parametrize("which", chapters(), ids=lambda each: each.number)
+def test_quick_run_holds_its_claims_and_draws_its_figures(course, which):
+    done = run(course, f"chapters/{which.path.name}", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    last = done.stdout.splitlines()[-1]
+    good, made = re.match(rf"Chapter {which.number}: (\d+) of (\d+) claims hold, ", last).groups()
+    assert good == made == str(done.stdout.count("PASS  ")) and int(made) >= 10
+    assert max(map(text.width, done.stdout.splitlines())) <= text.WIDTH
+    figures = re.findall(r"^Figure: (\S+)$", done.stdout, re.MULTILINE)
+    assert figures and len(figures) == len(set(figures))
+    for figure in figures:
+        data = (course / figure).read_bytes()
+        assert data.startswith(b"\x89PNG") and len(data) > 10_000
+
+
+@pytest.mark.parametrize("which", chapters(), ids=lambda each: each.number)
+def test_chapter_has_the_form_of_a_lesson(which):
+    source = which.path.read_text("utf-8")
+    lines = source.splitlines()
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    assert len(code) <= 350
+    cells = re.split(r"^# %%", source, flags=re.MULTILINE)
+    prose = [cell for cell in cells if cell.startswith(" [markdown]")]
+    assert len(prose) > 5 and all("**中文导读** " in cell for cell in prose)
+    for exercise in load(which.exercises, "exercises").EXERCISES:
+        assert f"`{exercise.signature}`" in prose[-1]
+
+
+def test_glossary_has_the_terms_that_chapters_introduce():
+    rows = (HERE / "glossary.md").read_text("utf-8").splitlines()
+    known = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows if row.startswith("|")]
+    assert all(len(row) == 3 and all(row) for row in known)
+    chinese = {row[1] for row in known}
+    for which in chapters():
+        prose = which.path.read_text("utf-8").replace("\n# ", " ")
+        terms = re.findall(r"\*\*[^*]+\*\* \(([\u4e00-\u9fff–]+)", prose)
+        assert len(terms) > 10 and not set(terms) - chinese
+
+
+# The runner
+
+
+def test_runner_prints_a_line_a_chapter_and_a_table(small):
+    small("03a_second.py")
+    root = small("01_first_words.py")
+    done = run(root, "-m", "chapters", "--quick", "--data", ".")
+    assert done.returncode == 0 and done.stderr == ""
+    lines = re.sub(r"\d+\.\d\b", "#", done.stdout).splitlines()
+    note = "  Chapter {} has no use for --data: it makes its own numbers."
+    assert lines[:5] == [
+        "01 first words: 1/1 claims, # s, PASS", note.format("01"),
+        "03a second: 1/1 claims, # s, PASS", note.format("03a"), "",
+    ]  # fmt: skip
+    assert [line.split("  ")[-1] for line in lines[5:]] == [
+        "verdict", "───────", "PASS", "PASS", "PASS",
+    ]  # fmt: skip
+    assert run(root, "-m", "chapters", "3A").stdout.startswith("03a second: 1/1 claims")
+
+
+def test_a_chapter_that_stops_is_named_and_the_others_run(small):
+    small("01_broken.py", "raise ValueError('the lamp is out')")
+    root = small("02_whole.py")
+    done = run(root, "-m", "chapters")
+    assert done.returncode == 1
+    assert "  it stopped: ValueError: the lamp is out\n" in done.stdout
+    assert "  see all: python chapters/01_broken.py\n" in done.stdout
+    assert "02 whole: 1/1 claims" in done.stdout
+
+
+def test_a_chapter_of_its_own_fails_by_its_exit_code(small):
+    root = small("01_small.py", "lesson.claim('new', 'news', 0.5, below=('one', 1.0))")
+    done = run(root, "chapters/01_small.py")
+    assert done.returncode == 1
+    assert "FAIL  news\n" in done.stdout and "1 of 2 claims hold" in done.stdout
+
+
+def test_planted_bands_make_the_run_fail(course, tmp_path):
+    root = copy_of_the_course(tmp_path)
+    path = root / "chapters" / "bands.json"
+    bands = json.loads(path.read_text("utf-8"))
+    claims = bands["chapters"]["01"]["quick"]["claims"]
+    claims["accumulate"]["high"] = claims["accumulate"]["low"]
+    claims["forgotten"] = claims.pop("newton")
+    path.write_text(json.dumps(bands))
+    done = run(root, "-m", "chapters", "1", "--quick")
+    assert done.returncode == 1
+    assert re.search(r"^01 tensors and autograd: 12/15 claims, .* FAIL$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"FAIL  F48: x·x, adding: error\n.*\n +FAIL because the value lies", done.stdout
+    )
+    assert "FAIL because no band was measured" in done.stdout
+    assert "FAIL because the chapter has lost this claim" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["99"], "there is no chapter 99; there are: 01"),
+        (["1", "--seed", "-1"], "--seed: -1 is negative"),
+        (["1", "--data", "no/such"], "--data: there is no file or folder no/such"),
+        (["1", "--device", "tpu"], "--device: unknown device 'tpu'"),
+        (["1", "--fast"], "unrecognized arguments: --fast"),
+        (["check", "99", "x.py"], "there is no chapter 99; there are: 01"),
+        (["check", "1", "no_such.py"], "there is no file no_such.py"),
+        (["check", "1", "chapters"], "chapters is a folder; give the Python file"),
+        (["check", "1", "x.py", "--timeout", "0"], "--timeout: 0 is no time"),
+        (["check", "1"], "the following arguments are required: my_solution.py"),
+    ],
+)
+def test_wrong_usage_gets_one_line(words, complaint, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    out, errors = capsys.readouterr()
+    assert ended.value.code == 2 and out == ""
+    assert len(errors.splitlines()) == 1 and complaint in errors
+    assert errors.startswith("python -m chapters")
+
+
+def test_help_passes_where_the_terminal_knows_ascii_alone():
+    done = run(
+        ROOT, "-m", "chapters", "--help", PYTHONUTF8="0", PYTHONIOENCODING="ascii", LC_ALL="C"
+    )
+    assert done.returncode == 0 and "check NN my_solution.py" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["-m", "chapters"], ["chapters/01_slow.py"]], ids=" ".join)
+def test_ctrl_c_ends_with_one_line_and_130(small, tmp_path, words):
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    extra = f"import time; open({str(started)!r}, 'w'); time.sleep(60); open({str(ended)!r}, 'w')"
+    root = small("01_slow.py", extra)
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=root, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.strip() == "stopped by Ctrl-C"
+    assert not ended.exists()
+
+
+def test_ctrl_c_that_reaches_the_chapter_alone_ends_the_run_too(small):
+    root = small("01_small.py", "import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    small("02_next.py")
+    done = run(root, "-m", "chapters")
+    assert done.returncode == 130 and done.stderr.strip() == "stopped by Ctrl-C"
+    assert "02 next" not in done.stdout
+
+
+# Verdicts
+
+
+def claim(value, below=("a baseline", 1.0), above=None):
+    return Claim("key", "a statement", value, "log", below, above)
+
+
+@pytest.mark.parametrize(
+    "made, band, reason",
+    [
+        (claim(0.5), (0.5, 0.5), None),
+        (claim(0.6), (0.1, 0.5), "the value lies outside its band"),
+        (claim(0.05), (0.1, 0.5), "the value lies outside its band"),
+        (claim(math.nan), (0.1, 0.5), "the value lies outside its band"),
+        (claim(1.0), (0.1, 2.0), "it does not beat a baseline"),
+        (claim(math.nan), (-math.inf, math.inf), "it does not beat a baseline"),
+        (claim(1.0, None, ("chance", 1.0)), (0.1, 2.0), "it does not beat chance"),
+        (claim(1.1, None, ("chance", 1.0)), (0.1, 2.0), None),
+        (claim(0.5), None, "no band was measured"),
+    ],
+)
+def test_judge(made, band, reason):
+    verdict = judge(made, band)
+    assert verdict.passed == (reason is None)
+    assert verdict.lines()[0] == f"{'PASS' if reason is None else 'FAIL'}  a statement"
+    if reason is not None:
+        assert any(reason in each for each in verdict.reasons)
+
+
+def test_a_band_without_its_claim_fails():
+    good, lost = judge_all([claim(0.5)], {"key": (0.1, 1.0), "other": (0.1, 1.0)})
+    assert good.passed and not lost.passed and lost.claim.key == "other"
+
+
+@given(st.lists(st.floats(1e-300, 1e3), min_size=2, max_size=10))
+def test_band_on_a_log_scale_is_a_decade_wider_on_each_side(values):
+    low, high = band_of(values, "log")
+    assert low <= min(values) / 9.99 and high >= max(values) * 9.99
+    spread = max(values) / min(values)
+    assert spread < 10 or high == pytest.approx(max(values) * spread)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=10))
+def test_band_on_a_linear_scale_is_its_spread_wider_on_each_side(values):
+    low, high = band_of(values, "linear")
+    spread = max(values) - min(values)
+    assert low <= min(values) - spread and high >= max(values) + spread
+    assert high - low <= 3 * spread + 3e-6 * abs(max(values))
+
+
+@pytest.mark.parametrize("values, scale", [([1.0, math.nan], "linear"), ([1.0, 0.0], "log")])
+def test_no_band_from_values_that_have_none(values, scale):
+    with pytest.raises(ValueError, match=r"not finite|not positive"):
+        band_of(values, scale)
+
+
+def test_bands_were_measured_by_the_rule():
+    bands = verdicts.read(verdicts.BANDS)
+    assert bands["rule"] == verdicts.RULE
+    assert set(bands["chapters"]) == {each.number for each in chapters()}
+    for modes in bands["chapters"].values():
+        assert set(modes) == {"quick", "default"}
+        assert modes["quick"]["claims"].keys() == modes["default"]["claims"].keys()
+        for measured in modes.values():
+            assert len(set(measured["seeds"])) == len(measured["seeds"]) >= 5
+            assert datetime.date.fromisoformat(measured["date"]) and measured["machine"]
+            for each in measured["claims"].values():
+                assert len(each["values"]) == len(measured["seeds"])
+                assert [each["low"], each["high"]] == list(band_of(each["values"], each["scale"]))
+
+
+def test_measure_keeps_other_chapters_and_refuses_what_differs(monkeypatch, tmp_path):
+    def report(which, arguments, tick):
+        seed = int(arguments[arguments.index("--seed") + 1])
+        made = {"key": "a", "value": 1.0 + seed, "scale": "linear", "made": True, "passed": False}
+        lost = made | {"key": "b", "value": math.nan, "made": False}
+        return runner.Outcome(which, 1.0, [made, lost] if seed else claims, [], problem)
+
+    claims = [{"key": "a", "value": 1.0, "scale": "linear", "made": True, "passed": False}]
+    problem, path = "", tmp_path / "bands.json"
+    path.write_text(json.dumps({"chapters": {"77": "kept"}}))
+    monkeypatch.setattr(verdicts, "BANDS", path)
+    monkeypatch.setattr(measure, "run", report)
+    measure.main(["1"])
+    bands = json.loads(path.read_text("utf-8"))
+    assert bands["chapters"]["77"] == "kept" and bands["rule"] == verdicts.RULE
+    quick = bands["chapters"]["01"]["quick"]
+    assert quick["seeds"] == list(range(10)) and set(quick["claims"]) == {"a"}
+    assert (quick["claims"]["a"]["low"], quick["claims"]["a"]["high"]) == (-8.0, 19.0)
+    claims = []
+    with pytest.raises(ValueError, match="differ from seed to seed"):
+        measure.main(["1"])
+    problem = "it broke"
+    with pytest.raises(RuntimeError, match="seed 0: it broke"):
+        measure.main(["1"])
+
+
+# The pieces
+
+
+def test_a_claim_needs_one_baseline_and_a_key_of_its_own():
+    made = lesson.begin(str(chapter("1").path), seconds=(1, 1))
+    with pytest.raises(ValueError, match="claim a: give one baseline"):
+        made.claim("a", "text", 1.0)
+    with pytest.raises(ValueError, match="claim a: give one baseline"):
+        made.claim("a", "text", 1.0, below=("x", 2.0), above=("y", 0.0))
+    made.claim("a", "text", 1.0, below=("x", 2.0))
+    with pytest.raises(ValueError, match="the key is taken"):
+        made.claim("a", "text", 1.0, below=("x", 2.0))
+
+
+def test_table_aligns_chinese_and_numbers():
+    made = text.table(["term", "value"], [["梯度", 0.123456], ["ab", 12.0]])
+    assert made == "  term  value\n  ────  ─────\n  梯度  0.123\n  ab       12"
+
+
+def test_options_reach_a_chapter_as_they_were_given():
+    parser = options.Parser()
+    options.add_options(parser)
+    words = ["--device", "cuda:1", "--seed", "7", "--quick", "--data", "a b"]
+    assert options.given(parser.parse_args(words)) == words
+    assert options.given(parser.parse_args([])) == ["--device", "cpu", "--seed", "0"]

@@ -1,0 +1,357 @@
+"""Tests of the grading of exercises: right answers pass, each wrong one fails with its smallest
+input, and no file that a reader hands in can hang or crash it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chapters import grading
+from chapters.catalogue import ROOT, chapter, chapters, load
+from chapters.checks import Failure, show
+from tinygrad_llm.ops import OPS, Op
+
+FIRST = chapter("01")
+EXERCISES = {each.name: each for each in load(FIRST.exercises, "exercises").EXERCISES}
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    """Ops that answers define leave the registry again."""
+    before = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(before)
+
+
+def check(file: Path, *words: str) -> subprocess.CompletedProcess:
+    """`python -m chapters check 01 file words`, with its output as text."""
+    command = [sys.executable, "-m", "chapters", "check", "01", str(file), *words]
+    environment = os.environ | {"PYTHONUTF8": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8")
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write a reader's file and return its path."""
+
+    def write(source: str) -> Path:
+        path = tmp_path / "mine.py"
+        path.write_text(source, "utf-8")
+        return path
+
+    return write
+
+
+def failure(name: str, answer) -> Failure:
+    """What an answer to one exercise fails with."""
+    with pytest.raises(Failure) as caught:
+        EXERCISES[name].run(answer, Path("mine.py"), started=lambda call: None)
+    return caught.value
+
+
+# Answers
+
+
+@pytest.mark.parametrize("which", chapters(), ids=lambda each: each.number)
+def test_the_solution_passes(which):
+    done = subprocess.run(
+        [sys.executable, "-m", "chapters", "check", which.number, str(which.solution)],
+        cwd=ROOT, capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    exercises = load(which.exercises, "exercises").EXERCISES
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[1:-2] == [f"PASS    {each.signature}" for each in exercises]
+    assert done.stdout.endswith(f"{len(exercises)} of {len(exercises)} exercises pass\n")
+
+
+def shifted_in_place(f, x, h):
+    x[...] = x + h
+    return np.zeros(x.shape)
+
+
+def without_accumulation(tape):
+    gradients = [0.0] * len(tape)
+    gradients[-1] = 1.0
+    for node in reversed(range(len(tape))):
+        for used, slope in tape[node]:
+            gradients[used] = gradients[node] * slope
+    return gradients
+
+
+def forwards(tape):
+    gradients = [0.0] * len(tape)
+    gradients[-1] = 1.0
+    for node in range(len(tape)):
+        for used, slope in tape[node]:
+            gradients[used] += gradients[node] * slope
+    return gradients
+
+
+def quotient(width):
+    def difference(f, x, h):
+        g = np.empty(x.shape)
+        for i in np.ndindex(x.shape):
+            step = np.zeros(x.shape)
+            step[i] = h
+            g[i] = (f(x + step) - f(x - width * step)) / ((1 + width) * h)
+        return g
+
+    return difference
+
+
+WRONG = [
+    (
+        "softplus_gradient",
+        lambda x: np.exp(x) / (1 + np.exp(x)),
+        r"softplus_gradient\(np.array\(\[7\d\d\.0\]\)\)",
+        r"the gradient is np.array\(\[nan\]\), expected np.array\(\[1.0\]\)",
+    ),
+    (
+        "softplus_gradient",
+        lambda x: 1.0 * (x > 0),
+        r"softplus_gradient\(np.array\(\[0.0\]\)\)",
+        r"is np.array\(\[0.0\]\), expected np.array\(\[0.5\]\)",
+    ),
+    (
+        "softplus_gradient",
+        lambda x: (1 / (1 + np.exp(-x))).ravel(),
+        r"softplus_gradient\(np.array\(\[\[0.0\]\]\)\)",
+        r"the gradient has shape \(1,\), expected \(1, 1\)",
+    ),
+    (
+        "softplus_gradient",
+        lambda x: [["?"]],
+        r"softplus_gradient\(np.array\(\[0.0\]\)\)",
+        r"the gradient is a list, expected np.array\(\[0.5\]\)",
+    ),
+    (
+        "central_difference",
+        quotient(0.0),
+        r"central_difference\(lambda x: \(x \* x\).sum\(\), np.array\(\[0.0\]\), 0.1\)",
+        r"the gradient is np.array\(\[0.1\d*\]\), expected np.array\(\[0.0\]\)",
+    ),
+    (
+        "central_difference",
+        shifted_in_place,
+        r"central_difference\(lambda x: \(x \* x\).sum\(\), np.array\(\[0.0\]\), 0.1\)",
+        r"it changes its input: np.array\(\[0.0\]\) has become np.array\(\[0.1\]\)",
+    ),
+    (
+        "central_difference",
+        lambda f, x, h: quotient(1.0)(f, x, h / 2),
+        r"central_difference\(lambda x: \(x \*\* 3\).sum\(\), np.array\(\[0.0\]\), 0.1\)",
+        r"the gradient is np.array\(\[0.0025\d*\]\), expected np.array\(\[0.01\d*\]\)",
+    ),
+    (
+        "backward",
+        without_accumulation,
+        r"backward\(\[\[\], \[\(0, 1.0\), \(0, 0.0\)\]\]\)",
+        r"the list of gradients is \[0.0, 1.0\], expected \[1.0, 1.0\]",
+    ),
+    (
+        "backward",
+        forwards,
+        r"backward\(\[\[\], \[\(0, 1.0\)\], \[\(1, 1.0\)\]\]\)",
+        r"is \[0.0, 1.0, 1.0\], expected \[1.0, 1.0, 1.0\]",
+    ),
+    (
+        "backward",
+        lambda tape: tape.append([]) or [1.0],
+        r"backward\(\[\[\]\]\)",
+        r"it changes its input: \[\[\]\] has become \[\[\], \[\]\]",
+    ),
+    ("backward", lambda tape: None, r"backward\(\[\[\]\]\)", "it returns None: is a return missin"),
+    (
+        "unbroadcast",
+        lambda g, shape: g.sum(axis=tuple(range(g.ndim - len(shape)))),
+        r"unbroadcast\(np.array\(\[0.0, 0.0\]\), \(1,\)\)",
+        r"the gradient has shape \(2,\), expected \(1,\)",
+    ),
+    (
+        "unbroadcast",
+        lambda g, shape: np.resize(g, shape),
+        r"unbroadcast\(np.array\(\[0.0, 1.0\]\), \((1,)?\)\)",
+        r"the gradient is np.array\((\[0.0\]|0.0)\), expected np.array\((\[1.0\]|1.0)\)",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, answer, call, complaint", WRONG)
+def test_a_wrong_answer_fails_with_its_smallest_input(name, answer, call, complaint):
+    found = failure(name, answer)
+    assert re.fullmatch(call, found.call), found.call
+    assert re.search(complaint, found.complaint), found.complaint
+
+
+def swish(forward, backward):
+    return type(
+        "Swish", (Op,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    )
+
+
+def right_forward(xp, x):
+    return x / (1.0 + xp.exp(-x)), (x,)
+
+
+def right_backward(xp, g, saved, needs):
+    (x,) = saved
+    s = 1.0 / (1.0 + xp.exp(-x))
+    return g * s * (1.0 + x * (1.0 - s))
+
+
+def saving_forward(xp, x):
+    s = 1.0 / (1.0 + xp.exp(-x))
+    return x * s, (x, s)
+
+
+def numpy_backward(xp, g, saved, needs):
+    return right_backward(np, g, saved, needs)
+
+
+def greedy_forward(xp, x):
+    x *= 1.0 / (1.0 + xp.exp(-x))
+    return x, (x,)
+
+
+@pytest.mark.parametrize(
+    "answer, complaint",
+    [
+        (lambda: 3, "Swish must be a class that inherits Op"),
+        (lambda: swish(lambda xp, x: (x, (x,)), right_backward), r"y is \[1.0\], expected \[0.73"),
+        (lambda: swish(right_forward, lambda xp, g, s, n: g * 0.0), r"g is \[0.0\], expected \[0."),
+        (lambda: swish(right_forward, lambda xp, g, s, n: g[..., None]), "bug in the backward"),
+        (lambda: swish(saving_forward, right_backward), "it saves an intermediate"),
+        (lambda: swish(right_forward, numpy_backward), "does not support ufuncs"),
+        (lambda: swish(greedy_forward, right_backward), "y is|it changes its input"),
+    ],
+)  # fmt: skip
+def test_a_wrong_op_fails(answer, complaint):
+    found = failure("Swish", answer())
+    assert re.search(complaint, found.complaint), found.complaint
+    assert len(found.call.splitlines()) <= 4
+
+
+def test_the_right_op_passes():
+    EXERCISES["Swish"].run(swish(right_forward, right_backward), Path("mine.py"), lambda call: None)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(1.5), np.array([[1.0, -0.0]]), np.zeros((0, 3)), [(1, 2.0)]]
+)
+def test_inputs_are_shown_as_python_that_gives_them_back(value):
+    back = eval(show(value), {"np": np})
+    assert type(back) is type(value) and np.array_equal(back, value)
+
+
+# Files
+
+
+def test_a_file_of_many_faults(written):
+    """Missing, raising, printing, ending the process, never finishing: all in one file."""
+    file = written(
+        "import os\n"
+        "os.write(1, b'{}\\n')\n"
+        "print('loading')\n"
+        "def softplus_gradient(x):\n"
+        "    print('asked for', x)\n"
+        "    return 1 / 0\n"
+        "def central_difference(f, x, h):\n"
+        "    while True:\n"
+        "        x = x\n"
+        "def backward(tape):\n"
+        "    os._exit(7)\n"
+        "Swish = 3\n"
+    )
+    done = check(file, "--timeout", "2")
+    assert done.returncode == 1
+    assert done.stderr == "{}\n" * 3  # one for each process that loads the file
+    assert done.stdout.splitlines() == [
+        f"Chapter 01, 5 exercises, {file}",
+        "        your code printed, while it loads:",
+        "          | loading",
+        "FAIL    softplus_gradient(x)",
+        "        smallest input that fails:",
+        "            softplus_gradient(np.array([0.0]))",
+        "        it raises ZeroDivisionError: division by zero, in mine.py, line 6:",
+        "        return 1 / 0",
+        "        your code printed, in that call:",
+        "          | asked for [0.]",
+        "FAIL    central_difference(f, x, h)",
+        "        it was asked for:",
+        "            central_difference(lambda x: (x * x).sum(), np.array([0.0]), 0.1)",
+        "        it did not finish within 2 s; it was in mine.py, line "
+        + ("8: while True:" if "line 8:" in done.stdout else "9: x = x"),
+        "FAIL    backward(tape)",
+        "        it ended the process (exit code 7)",
+        "MISSING unbroadcast(g, shape)",
+        "        your file has no unbroadcast",
+        "FAIL    class Swish(Op)",
+        "        Swish is of type int; write class Swish(Op)",
+        "",
+        "0 of 5 exercises pass",
+    ]
+
+
+@pytest.mark.parametrize(
+    "source, complaint",
+    [
+        ("x = 1\ndef f(:\n    pass\n", "in mine.py, line 2: def f(:"),
+        ("if True:\nx = 1\n", "line 2: x = 1"),
+        ("import no_such\n", "ModuleNotFoundError: No module named 'no_such', in mine.py, line 1"),
+        ("raise SystemExit\n", "it raises SystemExit, in mine.py, line 1: raise SystemExit"),
+        ("while True:\n    pass\n", "it did not finish within 0.5 s; it was in mine.py, line "),
+        ("import os\nos._exit(0)\n", "it ended the process (exit code 0)"),
+        ("x = '\0'\n", "null bytes"),
+    ],
+)  # fmt: skip
+def test_a_file_that_does_not_load_gets_one_line(written, source, complaint):
+    done = check(written(source), "--timeout", "0.5")
+    assert done.returncode == 1
+    line = done.stdout.splitlines()[-1]
+    assert len(done.stdout.splitlines()) == 2
+    assert line.startswith("it does not load: ") and complaint in line
+    assert done.stderr == ""
+
+
+def test_code_that_holds_the_interpreter_is_ended_from_outside(written, monkeypatch):
+    monkeypatch.setattr(grading, "GRACE", 1.5)
+    source = "import re\ndef backward(tape):\n    re.match(r'(a+)+$', 'a' * 64 + 'b')\n"
+    reports = grading._reports(FIRST, written(source), 0.3, ["backward"])
+    assert [report["verdict"] for report in reports] == ["PASS", "FAIL"]
+    assert reports[1]["complaint"] == "it did not finish within 0.3 s"
+
+
+def test_the_last_lines_that_a_call_prints_do_not_flood(capsys):
+    report = {"verdict": "PASS", "printed": "\n".join(map(str, range(25)))}
+    grading._print_verdict(EXERCISES["backward"], report)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + grading.MOST_LINES + 1
+    assert lines[-1].strip() == "| … and 15 more lines"
+
+
+def test_ctrl_c_ends_grading_with_one_line_and_130(written, tmp_path):
+    started = tmp_path / "started"
+    source = (
+        f"def backward(tape):\n    open({str(started)!r}, 'w')\n    while True:\n        pass\n"
+    )
+    file = written(source)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chapters", "check", "01", str(file)],
+        cwd=ROOT, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.strip() == "stopped by Ctrl-C"
