@@ -60,9 +60,7 @@ def test_both_readmes_give_the_same_commands():
 
 def test_every_package_is_declared():
     declared = set(re.findall(r'"(tinygrad_llm[\w.]*)",', (ROOT / "pyproject.toml").read_text()))
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")
-    }
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     assert declared == found
 
 
