@@ -1,4 +1,4 @@
-"""How hypothesis draws in this suite: the same examples in every run, no deadline on slow machines."""
+"""How hypothesis draws in this suite: the same examples every run, no deadline on slow machines."""
 
 from hypothesis import HealthCheck, settings
 

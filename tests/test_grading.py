@@ -17,6 +17,7 @@ import pytest
 from chapters import grading
 from chapters.catalogue import ROOT, chapter, chapters, load
 from chapters.checks import Failure, show
+from chapters.grader import MOST_PRINTED, Printed
 from tinygrad_llm.ops import OPS, Op
 
 FIRST = chapter("01")
@@ -328,6 +329,16 @@ def test_code_that_holds_the_interpreter_is_ended_from_outside(written, monkeypa
     reports = grading._reports(FIRST, written(source), 0.3, ["backward"])
     assert [report["verdict"] for report in reports] == ["PASS", "FAIL"]
     assert reports[1]["complaint"] == "it did not finish within 0.3 s"
+
+
+def test_what_one_call_prints_is_kept_up_to_a_limit():
+    printed = Printed()
+    for _ in range(1000):
+        print("12345678", file=printed)
+    assert len(printed.getvalue()) == MOST_PRINTED
+    printed.restart()
+    print("again", file=printed)
+    assert printed.getvalue() == "again\n"
 
 
 def test_the_last_lines_that_a_call_prints_do_not_flood(capsys):

@@ -1,4 +1,4 @@
-"""The project as a whole: README code runs, packages are declared, layers hold, style and types pass."""
+"""The project as a whole: README code runs, packages are declared, floors hold, style and types."""
 
 import ast
 import re

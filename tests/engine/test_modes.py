@@ -15,7 +15,6 @@ from tests.engine.common import leaf
 from tinygrad_llm import Tensor, checkpoint, detect_anomaly, enable_grad, no_grad
 from tinygrad_llm import functional as F
 
-
 HERE = re.escape(__file__)
 
 

@@ -111,11 +111,11 @@ class Power(Op):
         a, b, y = saved
         da = db = None
         if needs[0]:
-            flat = (a == 0) & (b == 0)
-            da = xp.where(flat, 0.0, g * b * a ** xp.where(flat, 1.0, b - 1.0))
+            safe = xp.where((a == 0) & (b == 0), 1.0, b - 1.0)
+            da = g * b * a**safe
         if needs[1]:
-            flat = (a == 0) & (b >= 0)
-            db = xp.where(flat, 0.0, g * y * xp.log(xp.where(flat, 1.0, a)))
+            safe = xp.where((a == 0) & (b >= 0), 1.0, a)
+            db = g * y * xp.log(safe)
         return da, db
 
 
