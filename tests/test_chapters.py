@@ -300,12 +300,17 @@ def test_bands_were_measured_by_the_rule():
                 assert [each["low"], each["high"]] == list(band_of(each["values"], each["scale"]))
 
 
-def test_measure_keeps_other_chapters_and_refuses_what_differs(monkeypatch, tmp_path):
+def test_measure_keeps_other_chapters_and_refuses_what_differs(monkeypatch, tmp_path, capsys):
     def report(which, arguments, tick):
         seed = int(arguments[arguments.index("--seed") + 1])
         made = {"key": "a", "value": 1.0 + seed, "scale": "linear", "made": True, "passed": False}
         lost = made | {"key": "b", "value": math.nan, "made": False}
         return runner.Outcome(which, 1.0, [made, lost] if seed else claims, [], problem)
+
+    def refused(why):
+        with pytest.raises(SystemExit):
+            measure.main(["1"])
+        assert f"chapter 01, nothing written: {why}" in capsys.readouterr().err
 
     claims = [{"key": "a", "value": 1.0, "scale": "linear", "made": True, "passed": False}]
     problem, path = "", tmp_path / "bands.json"
@@ -318,12 +323,14 @@ def test_measure_keeps_other_chapters_and_refuses_what_differs(monkeypatch, tmp_
     quick = bands["chapters"]["01"]["quick"]
     assert quick["seeds"] == list(range(10)) and set(quick["claims"]) == {"a"}
     assert (quick["claims"]["a"]["low"], quick["claims"]["a"]["high"]) == (-8.0, 19.0)
+    written = path.read_bytes()
+    claims[0]["value"] = math.nan
+    refused("claim a: no band from values that are not finite")
     claims = []
-    with pytest.raises(ValueError, match="differ from seed to seed"):
-        measure.main(["1"])
+    refused("the claims differ from seed to seed")
     problem = "it broke"
-    with pytest.raises(RuntimeError, match="seed 0: it broke"):
-        measure.main(["1"])
+    refused("quick run, seed 0: it broke")
+    assert path.read_bytes() == written
 
 
 # The pieces

@@ -272,7 +272,7 @@ def test_a_file_of_many_faults(written):
         "    os._exit(7)\n"
         "Swish = 3\n"
     )
-    done = check(file, "--timeout", "2")
+    done = check(file, "--timeout", "1.5")
     assert done.returncode == 1
     assert done.stderr == "{}\n" * 3  # one for each process that loads the file
     assert done.stdout.splitlines() == [
@@ -289,7 +289,7 @@ def test_a_file_of_many_faults(written):
         "FAIL    central_difference(f, x, h)",
         "        it was asked for:",
         "            central_difference(lambda x: (x * x).sum(), np.array([0.0]), 0.1)",
-        "        it did not finish within 2 s; it was in mine.py, line "
+        "        it did not finish within 1.5 s; it was in mine.py, line "
         + ("8: while True:" if "line 8:" in done.stdout else "9: x = x"),
         "FAIL    backward(tape)",
         "        it ended the process (exit code 7)",

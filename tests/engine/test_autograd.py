@@ -98,6 +98,13 @@ def test_a_gradient_has_the_dtype_of_its_tensor():
     assert grad(x * x, x, np.ones(2)).dtype == np.float32
 
 
+def silu(x, order=0):
+    """x·σ(x) and its first two derivatives."""
+    s = 1 / (1 + math.exp(-x))
+    s1 = s * (1 - s)
+    return [x * s, s + x * s1, 2 * s1 + x * s1 * (1 - 2 * s)][order]
+
+
 DERIVATIVES = {
     "x⁵": (lambda x: x**5, lambda x: [5 * x**4, 20 * x**3, 60 * x**2, 120 * x]),
     "x·x·x·x": (lambda x: x * x * x * x, lambda x: [4 * x**3, 12 * x**2, 24 * x, 24]),
@@ -108,6 +115,10 @@ DERIVATIVES = {
     "1/x": (lambda x: 1.0 / x, lambda x: [-(x**-2), 2 * x**-3, -6 * x**-4, 24 * x**-5]),
     "x·e^x": (lambda x: x * F.exp(x), lambda x: [(x + n) * math.exp(x) for n in (1, 2, 3, 4)]),
     "√x": (F.sqrt, lambda x: [x**-0.5 / 2, -(x**-1.5) / 4, 3 * x**-2.5 / 8, -15 * x**-3.5 / 16]),
+    "x²·σ(x)": (
+        lambda x: x * F.silu(x),
+        lambda x: [silu(x) + x * silu(x, 1), 2 * silu(x, 1) + x * silu(x, 2)],
+    ),
     "2^x": (lambda x: 2.0**x, lambda x: [math.log(2) ** n * 2**x for n in (1, 2, 3, 4)]),
 }
 
@@ -134,7 +145,9 @@ def test_backward_with_create_graph_leaves_gradients_on_the_tape():
 def test_taped_gradients_accumulate_on_the_tape():
     x = leaf(1.5)
     (x**3).backward(create_graph=True)
+    first = x.grad
     (x**2).backward()
+    assert np.isclose(first.item(), 3 * 1.5**2, rtol=1e-15)
     assert np.isclose(x.grad.item(), 3 * 1.5**2 + 3.0, rtol=1e-15)
     assert np.isclose(grad(x.grad, x).item(), 9.0, rtol=1e-15)
 
@@ -153,6 +166,15 @@ def test_create_graph_holds_within_no_grad():
     with no_grad():
         first = grad(y, x, create_graph=True)
     assert np.isclose(grad(first, x).item(), 12.0, rtol=1e-15)
+
+
+def test_taped_gradients_accumulate_within_no_grad():
+    x = leaf(2.0)
+    cube, square = x**3, x**2
+    with no_grad():
+        cube.backward(create_graph=True)
+        square.backward(create_graph=True)
+    assert np.isclose(grad(x.grad, x).item(), 14.0, rtol=1e-15)
 
 
 def test_detached_factors_are_constants_in_every_order():

@@ -100,6 +100,14 @@ def test_nothing_outlives_a_backward():
         del h, parts
 
 
+def test_a_leaf_goes_with_its_last_name():
+    with nothing_left_behind():
+        x = leaf(drawn(3))
+        x.register_hook(lambda g: None)
+        (x * x).sum().backward()
+        del x
+
+
 def test_nothing_outlives_a_graph_that_is_never_walked():
     x = leaf(drawn(4, 3))
     with nothing_left_behind():
@@ -310,6 +318,40 @@ def test_pieces_add_into_a_dense_gradient_and_the_other_way_round():
             piece, square = x[1:3], x * x
         (square.sum() + 5.0 * piece.sum()).backward()
         assert np.allclose(x.grad.data, 2 * x.data + np.array([0, 5.0, 5.0, 0]), rtol=1e-15)
+
+
+def test_a_piece_is_not_added_into_an_array_that_others_hold():
+    """x and z begin with the same part of v; the piece of x comes later and belongs to x alone."""
+    x, z, v = leaf(drawn(3)), leaf(drawn(3, seed=1)), drawn(5, seed=2)
+    piece = x[1:]
+    kept = v.copy()
+    F.concatenate([x + z, piece]).backward(v)
+    assert np.array_equal(v, kept)
+    assert np.array_equal(z.grad.data, v[:3])
+    assert np.array_equal(x.grad.data, v[:3] + np.array([0, *v[3:]]))
+
+
+def test_a_sum_of_gradients_aliases_then_allocates_then_adds_in_place():
+    total, parts = graph.Sum(), [drawn(3, seed=i) for i in range(3)]
+    arrays = []
+    for part in parts:
+        total.add(part, owned=False, in_place=True)
+        arrays.append(total.value)
+    assert arrays[0] is parts[0] and arrays[1] is arrays[2]
+    assert np.array_equal(total.value, parts[0] + parts[1] + parts[2])
+    assert all(np.array_equal(part, drawn(3, seed=i)) for i, part in enumerate(parts))
+
+
+def test_a_fresh_gradient_becomes_the_grad_without_a_copy(monkeypatch):
+    copied = []
+    original = np.array
+    x = leaf(drawn(3))
+    y = x * 2.0
+    monkeypatch.setattr(
+        np, "array", lambda value, *rest: copied.append(1) or original(value, *rest)
+    )
+    y.backward(drawn(3))
+    assert not copied
 
 
 @pytest.mark.parametrize("read", [lambda x: x[...], lambda x: x[()], lambda x: x[None][0]])

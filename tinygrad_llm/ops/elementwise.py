@@ -111,11 +111,11 @@ class Power(Op):
         a, b, y = saved
         da = db = None
         if needs[0]:
-            safe = xp.where((a == 0) & (b == 0), 1.0, b - 1.0)
-            da = g * b * a**safe
+            exponent = b - 1.0 + ((a == 0) & (b == 0))  # 0·0⁰ is 0, 0·0⁻¹ is NaN
+            da = g * b * a**exponent
         if needs[1]:
-            safe = xp.where((a == 0) & (b >= 0), 1.0, a)
-            db = g * y * xp.log(safe)
+            base = a + ((a == 0) & (b >= 0))  # y·ln 1 is 0, y·ln 0 is NaN or −∞
+            db = g * y * xp.log(base)
         return da, db
 
 
