@@ -464,11 +464,11 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
     taped = False
     for x in inputs:
         if isinstance(x, Tensor):
+            module = NAMESPACES.get(type(x.data)) or _mend_data(x)
             arrays.append(x.data)
             edges.append(x._edge)
             counters.append(x._version)
             taped = taped or x._edge is not None
-            module = NAMESPACES[type(x.data)]
             if xp is not None and xp is not module:
                 raise ValueError(_devices_differ(op.name, inputs))
             xp = module
@@ -491,6 +491,14 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
     if ys is not y:
         return _wrap(ys[0], _edge_to(node, 0, ys[0]), versions[0])
     return tuple([_wrap(v, _edge_to(node, i, v), versions[i]) for i, v in enumerate(ys)])
+
+
+def _mend_data(x: Tensor) -> ModuleType:
+    """An array again where somebody has set `.data` to a number: 0-d NumPy results are numbers."""
+    if not isinstance(x.data, (np.generic, bool, int, float)):
+        raise TypeError(f"the .data of a tensor is an array, not {type(x.data).__name__}")
+    x.data = as_array(x.data)
+    return namespace(x.data)
 
 
 def _edge_to(node: graph.Node | None, i: int, y: Array) -> graph.Edge | None:

@@ -1,0 +1,72 @@
+"""`python -m chapters`: run the course, or grade a reader's solutions."""
+
+from __future__ import annotations
+
+import sys
+
+from chapters import options, text
+from chapters.catalogue import Chapter, chapter, chapters
+from chapters.grading import SECONDS, check_file
+from chapters.runner import run_all
+
+EPILOG = """To grade your solutions of a chapter's exercises:
+  python -m chapters check NN my_solution.py
+To read a chapter's own output: python chapters/NN_name.py [--quick]"""
+
+
+def run(arguments: list[str]) -> bool:
+    """Run some chapters or all; whether all their claims hold."""
+    parser = options.Parser(
+        prog="python -m chapters",
+        description="Run the chapters in order; the exit code is 0 when all their claims hold.",
+        epilog=EPILOG,
+        formatter_class=options.Plain,
+    )
+    parser.add_argument("numbers", nargs="*", metavar="NN", help="chapters; all when none is given")
+    options.add_options(parser)
+    given = parser.parse_args(arguments)
+    wanted = list(dict.fromkeys(_chapter(parser, number) for number in given.numbers))
+    options.check(parser, given)
+    return run_all(wanted or chapters(), options.given(given))
+
+
+def check(arguments: list[str]) -> bool:
+    """Grade a reader's file; whether every exercise passes."""
+    parser = options.Parser(
+        prog="python -m chapters check",
+        description="Grade your solutions; the exit code is 0 when every exercise passes.",
+    )
+    parser.add_argument("number", metavar="NN", help="the chapter")
+    parser.add_argument("file", metavar="my_solution.py", help="your functions, in one file")
+    seconds = f"time limit for each exercise (default {SECONDS:g})"
+    parser.add_argument("--timeout", type=float, default=SECONDS, metavar="SECONDS", help=seconds)
+    given = parser.parse_args(arguments)
+    which = _chapter(parser, given.number)
+    if given.timeout <= 0:
+        parser.refuse(f"--timeout: {given.timeout:g} is no time; give seconds above 0")
+    try:
+        return check_file(which, given.file, given.timeout)
+    except OSError as error:
+        parser.refuse(str(error))
+
+
+def _chapter(parser: options.Parser, number: str) -> Chapter:
+    try:
+        return chapter(number)
+    except LookupError as error:
+        parser.refuse(str(error))
+
+
+def main(arguments: list[str]) -> int:
+    """0 when all is well, 1 when something failed; wrong usage exits with 2, Ctrl-C with 130."""
+    text.use_utf8()
+    grading = arguments[:1] == ["check"]
+    good = check(arguments[1:]) if grading else run(arguments)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        options.interrupted()

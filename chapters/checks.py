@@ -1,0 +1,154 @@
+"""What the property tests of exercises are written with.
+
+An exercise is a function `check(ask, **drawn)`, decorated with its signature and strategies for
+what is drawn. `ask(...)` calls the reader's function; `ask.expect` compares. The first failure
+raises `Failure`, and hypothesis then looks for the smallest input that fails too.
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EXAMPLES = 200
+"""Inputs that are drawn for each exercise; the same ones in every run."""
+
+
+class Failure(Exception):
+    """What a reader's function did wrong, and the call that shows it, to be pasted."""
+
+    def __init__(self, call: str, complaint: str):
+        super().__init__(complaint)
+        self.call, self.complaint = call, complaint
+
+
+class Source(str):
+    """An input that is shown as this Python expression, and handed over as its value."""
+
+    def value(self) -> Any:
+        return eval(self, {"np": np})
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: the name that the reader's file must define, and how it is tested."""
+
+    name: str
+    signature: str
+    draws: dict[str, Any]
+    check: Callable[..., None]
+
+    def run(self, answer: Any, file: Path, started: Callable[[str], None]) -> None:
+        """Draw inputs and check; raises Failure, with the smallest failing input.
+
+        started: called with the text of each call before it is made.
+        """
+        from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+
+        if not callable(answer):
+            raise Failure("", f"it is of type {type(answer).__name__}; write {self.signature}")
+
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            verbosity=Verbosity.quiet,
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(**self.draws)
+        def test(**drawn: Any) -> None:
+            self.check(Ask(self.name, answer, file, started), **drawn)
+
+        with np.errstate(all="ignore"):
+            test()
+
+
+def exercise(signature: str, **draws: Any) -> Callable[[Callable[..., None]], Exercise]:
+    """Make an Exercise of the decorated function `check(ask, **drawn)`, of the same name."""
+
+    def make(check: Callable[..., None]) -> Exercise:
+        return Exercise(check.__name__, signature, draws, check)
+
+    return make
+
+
+class Ask:
+    """The reader's function, with the call that is being made and what can be said against it."""
+
+    def __init__(self, name: str, answer: Any, file: Path, started: Callable[[str], None]):
+        self.name, self.answer, self.file, self.started = name, answer, file, started
+        self.call = name
+
+    def __call__(self, *inputs: Any) -> Any:
+        """answer(*inputs), which must raise nothing, change no input and return something."""
+        arguments = ", ".join(map(show, inputs))
+        given = [x.value() if isinstance(x, Source) else x for x in inputs]
+        kept = copy.deepcopy([x for x in given if not callable(x)])
+        result = self.run(f"{self.name}({arguments})", lambda: self.answer(*given))
+        for before, after in zip(kept, [x for x in given if not callable(x)]):
+            if not _same(before, after):
+                self.fail(f"it changes its input: {show(before)} has become {show(after)}")
+        if result is None:
+            self.fail("it returns None: is a return missing?")
+        return result
+
+    def run(self, call: str, thunk: Callable[[], Any]) -> Any:
+        """What `thunk` returns; an exception in it is a failure of `call`."""
+        self.call = call
+        self.started(call)
+        try:
+            return thunk()
+        except (Exception, SystemExit) as error:
+            raise Failure(call, f"it raises {describe(error, self.file)}") from error
+
+    def expect(self, what: str, got: Any, truth: Any, tolerance: float = 1e-9) -> None:
+        """`got` must have the shape of `truth` and its values, to a relative `tolerance`."""
+        truth = np.asarray(truth, dtype=float)
+        try:
+            array = np.asarray(got, dtype=float)
+        except (TypeError, ValueError):
+            self.fail(f"{what} is a {type(got).__name__}, expected {show(truth)}")
+        if array.shape != truth.shape:
+            self.fail(f"{what} has shape {array.shape}, expected {truth.shape}")
+        if not np.allclose(array, truth, rtol=tolerance, atol=tolerance):
+            like_answer = show if isinstance(got, np.ndarray) else lambda a: repr(a.tolist())
+            self.fail(f"{what} is {like_answer(array)}, expected {like_answer(truth)}")
+
+    def fail(self, complaint: str) -> None:
+        raise Failure(self.call, complaint)
+
+
+def show(value: Any) -> str:
+    """An input as Python that a reader can paste."""
+    if isinstance(value, np.ndarray):
+        return f"np.array({value.tolist()!r})" if value.size else f"np.zeros({value.shape})"
+    return str(value) if isinstance(value, Source) else repr(value)
+
+
+def describe(error: BaseException, file: Path) -> str:
+    """An exception in one line: type, message, and the line in the reader's file."""
+    message = " ".join(str(error).split())
+    named = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    return f"{named}, in {place(file, lines[-1])}" if lines else named
+
+
+def place(file: Path, line: int) -> str:
+    """A line of the reader's file, with its text."""
+    return f"{file.name}, line {line}: {linecache.getline(str(file), line).strip()}"
+
+
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(before, np.ndarray):
+        return before.shape == after.shape and np.array_equal(before, after, equal_nan=True)
+    return bool(before == after)

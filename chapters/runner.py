@@ -1,0 +1,121 @@
+"""Run chapters one after the other, each in a process of its own, and sum up their verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from chapters import text
+from chapters.catalogue import ROOT, Chapter
+
+
+class Outcome(NamedTuple):
+    """One chapter that ran: its report, or what it stopped with."""
+
+    chapter: Chapter
+    seconds: float
+    claims: list[dict[str, Any]]
+    notes: list[str]
+    problem: str
+
+    @property
+    def held(self) -> int:
+        return sum(claim["passed"] for claim in self.claims)
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem and self.held == len(self.claims)
+
+    def summary(self) -> tuple[str, str, str, str]:
+        """Title, claims, seconds, PASS or FAIL."""
+        claims = f"{self.held}/{len(self.claims)}"
+        verdict = "PASS" if self.passed else "FAIL"
+        return self.chapter.title, claims, f"{self.seconds:.1f}", verdict
+
+
+def run_all(chapters: Sequence[Chapter], arguments: list[str]) -> bool:
+    """Run chapters, a line each while they run and a table at the end; whether all claims hold."""
+    outcomes = []
+    for each in chapters:
+        outcome = run(each, arguments, tick=_tick(each.title))
+        outcomes.append(outcome)
+        _, claims, seconds, verdict = outcome.summary()
+        _rewrite(f"{each.title}: {claims} claims, {seconds} s, {verdict}\n")
+        for line in _details(outcome):
+            print(line)
+    total = f"{sum(outcome.seconds for outcome in outcomes):.1f}"
+    good = all(outcome.passed for outcome in outcomes)
+    held, made = sum(o.held for o in outcomes), sum(len(o.claims) for o in outcomes)
+    last = ("all" if len(outcomes) > 1 else "", f"{held}/{made}", total, "PASS" if good else "FAIL")
+    rows = [outcome.summary() for outcome in outcomes] + ([last] if len(outcomes) > 1 else [])
+    print("\n" + text.table(("chapter", "claims", "seconds", "verdict"), rows))
+    return good
+
+
+def run(chapter: Chapter, arguments: list[str], tick: Callable[[float], None]) -> Outcome:
+    """Run one chapter to its end; `tick` is called with the seconds gone, about twice a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        report, errors = Path(folder, "report.json"), Path(folder, "errors.txt")
+        command = [sys.executable, str(chapter.path), *arguments, "--report", str(report)]
+        environment = os.environ | {"PYTHONUTF8": "1"}
+        start = time.perf_counter()
+        with open(errors, "w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file, env=environment
+            )
+            _wait(process, start, tick)
+        seconds = time.perf_counter() - start
+        if report.exists():
+            found = json.loads(report.read_text("utf-8"))
+            return Outcome(chapter, seconds, found["claims"], found["notes"], "")
+        if process.returncode == 130:  # Ctrl-C reached the chapter before it reached us
+            raise KeyboardInterrupt
+        said = errors.read_text("utf-8", errors="replace").strip().splitlines()
+        problem = said[-1] if said else f"exit code {process.returncode}"
+        return Outcome(chapter, seconds, [], [], problem)
+
+
+def _wait(process: subprocess.Popen, start: float, tick: Callable[[float], None]) -> None:
+    try:
+        while process.poll() is None:
+            tick(time.perf_counter() - start)
+            try:
+                process.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _tick(title: str) -> Callable[[float], None]:
+    """On a terminal the line of a running chapter counts its seconds."""
+    return lambda seconds: _rewrite(f"{title}: running, {seconds:.0f} s")
+
+
+def _rewrite(line: str) -> None:
+    """On a terminal, over the line before; elsewhere only lines that are complete."""
+    if sys.stdout.isatty():
+        print(f"\r{' ' * (text.WIDTH - 1)}\r{line}", end="", flush=True)
+    elif line.endswith("\n"):
+        print(line, end="", flush=True)
+
+
+def _details(outcome: Outcome) -> list[str]:
+    """What a reader must know beyond the line: notes, failed claims, why it stopped."""
+    lines = [text.paragraph(note, "  ") for note in outcome.notes]
+    for claim in outcome.claims:
+        if not claim["passed"]:
+            lines += ["  " + line for line in claim["lines"]]
+    if outcome.problem:
+        lines.append(text.paragraph(f"it stopped: {outcome.problem}", "  "))
+        lines.append(f"  see all: python {outcome.chapter.path.relative_to(ROOT).as_posix()}")
+    return lines

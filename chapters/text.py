@@ -1,0 +1,67 @@
+"""Words and tables in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+WIDTH = 80
+
+
+def use_utf8() -> None:
+    """Let σ, ∂ and 梯度 pass, also where the terminal's encoding knows none of them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def width(text: str) -> int:
+    """Columns that `text` takes: two for a Chinese character, none for a combining one."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns as wide as their widest cell; numbers to the right, words to the left.
+
+    A float is shown with three significant digits; other forms are given as strings.
+    """
+    cells = [[show(value) for value in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(header, *cells)]
+    right = [all(_is_number(row[i]) for row in cells) for i in range(len(header))]
+    rule = ["─" * n for n in widths]
+    lines = [_line(row, widths, right) for row in (header, rule, *cells)]
+    return "\n".join(lines)
+
+
+def show(value: Any) -> str:
+    """A cell: floats with three significant digits, whole ones as such, the rest as it prints."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.3g}"
+
+
+def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
+    """`text` filled to the width of the terminal; `first` is the indent of its first line."""
+    lead = indent if first is None else first
+    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=indent)
+
+
+def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:
+    padded = []
+    for cell, columns, to_right in zip(cells, widths, right):
+        space = " " * (columns - width(cell))
+        padded.append(space + cell if to_right else cell + space)
+    return ("  " + "  ".join(padded)).rstrip()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "").rstrip("%") or "0")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""Claims of a chapter, the bands that were measured for them, and the verdicts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from chapters.catalogue import HERE
+from chapters.text import paragraph, show
+
+BANDS = HERE / "bands.json"
+"""Written by `python -m chapters.measure` alone."""
+
+RULE = (
+    "A band is the lowest to the highest value over the seeds, widened on each side by the whole "
+    "distance between the two. On a log scale the distance is counted in decades and is at least "
+    "one: rounding differs from processor to processor by that much. On a linear scale it is at "
+    "least a millionth of the highest value, and for a count at least one."
+)
+
+Scale = Literal["log", "linear", "count"]
+Bar = tuple[str, float]
+"""What a claim must beat: the name of a baseline, and its value in the same run."""
+
+
+class Claim(NamedTuple):
+    """One statement of a chapter, by a number; `below` or `above` is the baseline that it beats."""
+
+    key: str
+    text: str
+    value: float
+    scale: Scale
+    below: Bar | None
+    above: Bar | None
+
+
+class Verdict(NamedTuple):
+    """What became of a claim; `band` is None where none was measured."""
+
+    claim: Claim
+    band: tuple[float, float] | None
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+    def lines(self) -> list[str]:
+        """The claim with PASS or FAIL; then value, band, baseline, and what is wrong."""
+        claim = self.claim
+        parts = [f"{show(claim.value)}, no band"]
+        if self.band is not None:
+            low, high = self.band
+            parts = [f"{show(claim.value)} in {low:.2g} … {high:.2g}"]
+        for word, bar in (("below", claim.below), ("above", claim.above)):
+            if bar is not None:
+                parts.append(f"{word} {show(float(bar[1]))} ({bar[0]})")
+        why = [f"FAIL because {reason}" for reason in self.reasons]
+        head = f"{'PASS' if self.passed else 'FAIL'}  {claim.text}"
+        return [head, *(paragraph(line, " " * 6) for line in (", ".join(parts), *why))]
+
+
+def judge(claim: Claim, band: tuple[float, float] | None) -> Verdict:
+    """Hold a claim against its band and its baseline; a NaN fails both."""
+    reasons = []
+    if band is None:
+        reasons.append("no band was measured: run python -m chapters.measure")
+    elif not band[0] <= claim.value <= band[1]:
+        reasons.append("the value lies outside its band")
+    if claim.below is not None and not claim.value < claim.below[1]:
+        reasons.append(f"it does not beat {claim.below[0]}")
+    if claim.above is not None and not claim.value > claim.above[1]:
+        reasons.append(f"it does not beat {claim.above[0]}")
+    return Verdict(claim, band, tuple(reasons))
+
+
+def judge_all(claims: Sequence[Claim], bands: dict[str, tuple[float, float]]) -> list[Verdict]:
+    """A verdict for each claim, and a failed one for each band whose claim was not made."""
+    verdicts = [judge(claim, bands.get(claim.key)) for claim in claims]
+    for key in bands.keys() - {claim.key for claim in claims}:
+        lost = Claim(key, f"{key}: has a band, but was not claimed", math.nan, "log", None, None)
+        verdicts.append(Verdict(lost, bands[key], ("the chapter has lost this claim",)))
+    return verdicts
+
+
+def band_of(values: Sequence[float], scale: Scale) -> tuple[float, float]:
+    """The band of these values over seeds, by `RULE`.
+
+    Raises ValueError for values that are not finite, or not positive on a log scale.
+    """
+    if not all(math.isfinite(v) for v in values):
+        raise ValueError(f"no band from values that are not finite: {list(values)}")
+    low, high = min(values), max(values)
+    if scale != "log":
+        widening = max(high - low, 1.0 if scale == "count" else 1e-6 * abs(high))
+        return low - widening, high + widening
+    if low <= 0:
+        raise ValueError(f"a log scale takes no value that is not positive: {list(values)}")
+    factor = max(high / low, 10.0)
+    return low / factor, high * factor
+
+
+def read_bands(number: str, mode: str) -> dict[str, tuple[float, float]]:
+    """Key -> (low, high) of one chapter in one mode; empty where nothing was measured."""
+    measured = read(BANDS).get("chapters", {}).get(number, {}).get(mode, {})
+    return {key: (c["low"], c["high"]) for key, c in measured.get("claims", {}).items()}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The whole file of bands; empty when there is none yet."""
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
