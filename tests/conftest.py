@@ -1,4 +1,6 @@
-"""How hypothesis draws in this suite: the same examples every run, no deadline on slow machines."""
+"""How the suite runs: hypothesis draws the same examples every time, and Ctrl-C can be tested."""
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -10,3 +12,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell, which makes all processes from here on deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,8 +8,9 @@ Tensor([2., 4., 6.])
 """
 
 from tinygrad_llm import functional
-from tinygrad_llm.autograd import checkpoint, grad, hessian, jacobian, jvp, vjp
+from tinygrad_llm.autograd import grad, hessian, jacobian, jvp, vjp
 from tinygrad_llm.backend import manual_seed
+from tinygrad_llm.checkpoint import checkpoint
 from tinygrad_llm.functional import arange, eye, full, ones, rand, randn, zeros
 from tinygrad_llm.graph import detect_anomaly, enable_grad, no_grad
 from tinygrad_llm.tensor import Tensor

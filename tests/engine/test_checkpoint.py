@@ -368,3 +368,32 @@ def test_hooks_inside_run_once_in_a_backward():
 
     checkpoint(fn, x).sum().backward()
     assert seen == [[3.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, c: x * (c * 1.0),
+        lambda x, c: F.where(c > 0, x * x, x),
+        lambda x, c: x * c.astype("float64"),
+    ],
+    ids=["product", "comparison", "cast"],
+)
+def test_a_captured_tensor_off_the_tape_must_stay_too(fn):
+    x, c = leaf([1.0, 2.0]), Tensor(np.ones(2))
+    y = checkpoint(lambda x: fn(x, c), x)
+    c -= 2.0
+    with pytest.raises(RuntimeError, match="checkpoint: a tensor that the function reads"):
+        y.sum().backward()
+
+
+def test_the_seed_of_a_single_stream_is_replayed_and_given_back():
+    x = leaf(np.ones(64))
+    stream("d").seed(5)
+    y = checkpoint(lambda x: F.dropout(x, 0.5, stream="d"), x)
+    stream("d").seed(8)
+    y.sum().backward()
+    assert np.array_equal(x.grad.data, y.data)
+    after = F.dropout(x, 0.5, stream="d")
+    stream("d").seed(8)
+    assert same_bits(after.detach(), F.dropout(x, 0.5, stream="d").detach())

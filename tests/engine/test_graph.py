@@ -245,7 +245,7 @@ def test_grad_of_one_layer_leaves_out_the_products_of_the_others(products):
 
 
 def test_a_sum_of_gradients_aliases_then_allocates_then_adds_in_place():
-    total, parts = graph.Sum(), [drawn(3, seed=i) for i in range(3)]
+    total, parts = graph.Accumulator(), [drawn(3, seed=i) for i in range(3)]
     arrays = []
     for part in parts:
         total.add(part, owned=False, in_place=True)
@@ -311,3 +311,13 @@ def test_an_op_that_saves_an_intermediate_is_called_a_bug(monkeypatch):
     monkeypatch.setattr(op, "forward", forward)
     with pytest.raises(TypeError, match="bug in the forward of exp: it saves an intermediate"):
         F.exp(leaf(1.0))
+
+
+def test_a_failed_backward_can_be_told_from_a_second_one():
+    x = leaf([1.0])
+    y = x.detach()
+    z = x * y
+    y += 1.0
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="changed in place"):
+            z.backward()

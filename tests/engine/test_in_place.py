@@ -173,7 +173,7 @@ def embeds(x, i):
 
 
 def scatters(x, i):
-    return F.scatter_add(F.zeros(3, np.float64), i, x[:2], 0)
+    return F.scatter_add(F.zeros(3, dtype=np.float64), i, x[:2], 0)
 
 
 def classifies(x, i):
@@ -207,9 +207,7 @@ def test_a_changed_condition_raises():
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_leaf_on_the_tape_is_not_changed_in_place(change):
     x = leaf(drawn(2, 3))
-    with pytest.raises(
-        RuntimeError, match=r"would change a value that the tape needs.*no_grad\(\)"
-    ):
+    with pytest.raises(RuntimeError, match=r"would change a value on the tape.*no_grad\(\)"):
         CHANGES[change](x)
     assert np.array_equal(x.data, drawn(2, 3))
 
@@ -245,7 +243,7 @@ def test_augmented_assignment_on_the_tape_makes_a_new_tensor():
 
 
 def test_a_sum_that_takes_in_taped_values_goes_on_the_tape():
-    x, total = leaf([1.0, 2.0]), F.zeros(2, np.float64)
+    x, total = leaf([1.0, 2.0]), F.zeros(2, dtype=np.float64)
     start = total
     for _ in range(3):
         total += x

@@ -168,3 +168,19 @@ def test_inputs_come_back_unchanged_from_forward_and_backward():
         function(a, b).sum().backward()
         assert np.array_equal(a.data, drawn(2, 3)), name
         assert np.array_equal(b.data, drawn(2, 3, seed=1)), name
+
+
+def test_a_grad_that_is_its_own_cotangent_does_not_reach_others():
+    b, a = leaf([1.0]), leaf([1.0])
+    a.grad = Tensor(np.ones(1))
+    (a + b).backward(a.grad)
+    assert a.grad.tolist() == [2.0] and b.grad.tolist() == [1.0]
+
+
+def test_a_grad_that_a_hook_returns_does_not_reach_others():
+    b, a = leaf([1.0]), leaf([1.0])
+    a.grad = Tensor(np.ones(1))
+    y = a + b
+    y.register_hook(lambda g: a.grad)
+    y.backward(np.array([5.0]))
+    assert a.grad.tolist() == [2.0] and b.grad.tolist() == [1.0]

@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_llm
 from tests.engine.common import leaf
-from tinygrad_llm import Tensor, checkpoint, detect_anomaly, enable_grad, no_grad
+from tinygrad_llm import Tensor, checkpoint, detect_anomaly, enable_grad, grad, no_grad
 from tinygrad_llm import functional as F
 
 HERE = re.escape(__file__)
@@ -267,3 +267,29 @@ def test_a_frozen_leaf_still_gets_gradients_from_the_tape_it_is_on():
     x.requires_grad = True
     (3.0 * x).backward()
     assert x.grad.item() == 7.0
+
+
+def test_create_graph_under_no_grad_stays_on_the_tape():
+    x = leaf([2.0])
+    y = (x * x * x).sum()
+    with no_grad():
+        first, again = grad(y, (x, x), create_graph=True)
+    assert first.requires_grad and again.requires_grad
+    assert grad(again.sum(), x).tolist() == [12.0]
+
+
+def test_a_mode_object_can_be_entered_again():
+    off = no_grad()
+    for _ in range(2):
+        with off:
+            assert not (leaf(1.0) * 2.0).requires_grad
+    with off, enable_grad(), off:
+        assert not (leaf(1.0) * 2.0).requires_grad
+    assert (leaf(1.0) * 2.0).requires_grad
+
+
+def test_a_nan_that_comes_in_is_not_blamed_on_an_op():
+    x = leaf([1.0])
+    with detect_anomaly():
+        (x * 2.0).backward(np.array([np.nan]))
+    assert np.isnan(x.grad.data).all()

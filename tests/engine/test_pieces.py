@@ -29,7 +29,7 @@ def elements_touched(monkeypatch, T, use):
         count(np, "zeros", lambda shape, *_: int(np.prod(shape)))
         count(np, "array", lambda value, *_, **__: np.size(value))
         count(Piece, "add_to", lambda piece, xp, buffer: piece.g.size)
-        count(graph.Sum, "add", lambda total, g, owned, in_place: g.size)
+        count(graph.Accumulator, "add", lambda total, g, owned, in_place: g.size)
         y.backward()
     return sum(touched)
 

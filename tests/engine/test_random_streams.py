@@ -103,34 +103,37 @@ def test_streams_do_not_disturb_each_other():
 def test_rewind_to_positions_resumes_exactly():
     manual_seed(9)
     randn(3), F.dropout(Tensor(np.ones(9))), F.dropout(Tensor(np.ones(9)))
-    state = random.positions()
-    assert state == {"data": 1, "dropout": 2}
+    state = random.state()
+    assert {name: position for name, (_, position) in state.streams.items()} == {
+        "data": 1,
+        "dropout": 2,
+    }
     expected = [randn(3), F.dropout(Tensor(np.ones(90)))]
-    random.rewind(state)
+    random.restore(state)
     assert all(map(same_bits, expected, [randn(3), F.dropout(Tensor(np.ones(90)))]))
 
 
 def test_a_new_process_resumes_from_seed_and_positions():
     manual_seed(9)
     randn(3)
-    state, expected = random.positions(), randn(3)
+    state, expected = random.state(), randn(3)
     random._streams.clear()  # as it is in a new process
     manual_seed(9)
-    random.rewind(state)
+    random.restore(state)
     assert same_bits(randn(3), expected)
 
 
 def test_rewind_sets_streams_of_later_to_their_beginning():
-    state = random.positions()
+    state = random.state()
     first = randn(3)
-    random.rewind(state)
+    random.restore(state)
     assert same_bits(randn(3), first)
 
 
 def test_replay_gives_the_past_and_then_goes_on():
     manual_seed(1)
     randn(2)
-    past = random.moment()
+    past = random.state()
     expected = [randn(2), randn(2)]
     manual_seed(2)
     now = randn(2)

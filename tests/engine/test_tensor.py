@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.engine.common import drawn, leaf
-from tinygrad_llm import Tensor, no_grad
+from tinygrad_llm import Tensor, grad, no_grad
 from tinygrad_llm import functional as F
 
 FLOATS = [np.float16, np.float32, np.float64]
@@ -156,7 +156,7 @@ def test_comparisons_with_arrays_on_either_side(operator):
         (compare(2, x), compare(2, x.data)),
         (compare(np.float64(2), x), compare(2, x.data)),
         (compare(x, [2, 2, 2]), compare(x.data, y)),
-        (compare(x, Tensor(y)), compare(x.data, y)),
+        (compare(x, Tensor(y, dtype="float32")), compare(x.data, y)),
     ):
         assert type(found) is Tensor and found.dtype == bool and found.tolist() == value.tolist()
 
@@ -309,3 +309,66 @@ def test_methods_are_numpys_by_name_and_argument():
         x.clip(-1, 1).data, a.clip(-1, 1)
     )
     assert (x > -99).all().item() and not (x > 99).any().item()
+
+
+def test_a_tensor_formats_as_its_number():
+    assert f"{Tensor(1.23456):.2f} {Tensor([1.0])}" == "1.23 Tensor([1.])"
+
+
+def test_a_shallow_copy_has_memory_of_its_own():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    with no_grad():
+        other = copy.copy(x)
+        other += 10.0
+    y.backward()
+    assert x.grad.tolist() == [2.0, 4.0] and other.requires_grad
+
+
+def test_data_set_to_a_number_is_an_array():
+    w = leaf(3.0)
+    w.data = w.data - 0.5 * np.ones(())
+    (w * w).backward()
+    assert w.item() == 2.5 and w.grad.item() == 5.0
+
+
+@pytest.mark.parametrize("value", [np.ones((2, 3)), np.ones(3, np.float32)], ids=["shape", "dtype"])
+def test_data_on_the_tape_keeps_shape_and_dtype(value):
+    x = leaf(np.ones(3))
+    with pytest.raises(ValueError, match=r"x\.data = v: x requires a gradient and stays float64"):
+        x.data = value
+
+
+def test_two_tensors_set_to_one_array_stay_apart_on_the_tape():
+    x, y = leaf([2.0]), leaf([3.0])
+    y.data = x.data
+    first = grad((x * y).sum(), x, create_graph=True)
+    assert grad(first.sum(), y).tolist() == [1.0]
+
+
+def test_what_is_written_by_an_operator_on_data_is_seen():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    x.data -= 1.0
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: Tensor([[x, x]]),
+        lambda x: Tensor([1.0]) + [[x]],
+        lambda x: Tensor(x * 2.0),
+        lambda x: (x * 2.0).backward([x]),
+    ],
+    ids=["nested", "operand", "computed", "cotangent"],
+)
+def test_a_tape_is_not_lost_in_silence(use):
+    with pytest.raises(TypeError, match="lose"):
+        use(leaf(1.0))
+
+
+def test_nothing_equals_none_or_text():
+    x = Tensor([1.0])
+    assert (x == None) is False and (x != None) is True and (x == "a") is False  # noqa: E711

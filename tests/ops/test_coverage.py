@@ -22,7 +22,9 @@ ONE_VALUE = {
 
 NO_GRADIENT = {
     *("arange", "eye", "full", "ones", "ones_like", "rand", "randn", "zeros", "zeros_like"),
-    *("argmax", "argmin", "argsort", "isfinite", "plain_index"),
+    *("argmax", "argmin", "argsort", "plain_index", "all", "any", "isfinite", "isnan"),
+    *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
+    *("logical_and", "logical_or", "logical_not"),
 }
 """Functions whose results have no gradient."""
 

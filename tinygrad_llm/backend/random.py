@@ -72,46 +72,39 @@ def manual_seed(seed: int) -> None:
         each.seed(_seed)
 
 
-def positions() -> dict[str, int]:
-    """How many draws each stream has given: the state that `rewind` restores."""
-    return {name: each.position for name, each in _streams.items()}
+class State(NamedTuple):
+    """All of the random state: the seed of `manual_seed`, and the key and position of each stream.
 
-
-def rewind(state: dict[str, int]) -> None:
-    """Set every stream back (or forward) to `positions()` of another moment; those that are not
-    made yet (a resumed run has none) are made."""
-    for name in {*_streams, *state}:
-        stream(name).position = state.get(name, 0)
-
-
-class Moment(NamedTuple):
-    """Where all chance stands: the seed of `manual_seed`, and `positions()`."""
+    Integers and strings, ready for a JSON file.
+    """
 
     seed: int
-    positions: dict[str, int]
+    streams: dict[str, tuple[int, int]]
 
 
-def moment() -> Moment:
-    """This moment, for `replay`."""
-    return Moment(_seed, positions())
+def state() -> State:
+    """The state of every random stream, for `restore`: a run resumed with it goes on exactly."""
+    return State(_seed, {name: (each.key, each.position) for name, each in _streams.items()})
+
+
+def restore(past: State) -> None:
+    """Set every stream to its past state; one that did not exist then begins at the past seed."""
+    manual_seed(past.seed)
+    for name, (key, position) in past.streams.items():
+        each = stream(name)
+        each.key, each.position = key, position
 
 
 @contextmanager
-def replay(past: Moment) -> Iterator[None]:
-    """Within the block every stream gives what it gave from that moment on; after it, every stream
+def replay(past: State) -> Iterator[None]:
+    """Within the block every stream gives what it gave from that state on; after it, every stream
     goes on from where it stood before."""
-    present = moment()
-    _stand_at(past)
+    present = state()
+    restore(past)
     try:
         yield
     finally:
-        _stand_at(present)
-
-
-def _stand_at(moment: Moment) -> None:
-    if moment.seed != _seed:
-        manual_seed(moment.seed)
-    rewind(moment.positions)
+        restore(present)
 
 
 def keep_mask(draw: Draw, shape: tuple[int, ...], p: float, device: str) -> Array:

@@ -1,12 +1,29 @@
-"""Floor 4: every op as a function on Tensors, with NumPy's names and argument names.
+"""Floor 4: every op as a function on Tensors, with NumPy's names and argument names where NumPy has
+the function.
 
 It is also the `xp` of a backward pass that records a tape of its own, so what the backward of an op
-calls by name is here under NumPy's name.
+calls by name is here: NumPy's functions under NumPy's names, and some that NumPy has not, such as
+`sigmoid`, `erf` and `log_softmax`.
 """
 
 import sys
 
 from tinygrad_llm import tensor as _tensor
+from tinygrad_llm.functional.comparisons import (
+    all,
+    any,
+    equal,
+    greater,
+    greater_equal,
+    isfinite,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    not_equal,
+)
 from tinygrad_llm.functional.creation import (
     arange,
     eye,
@@ -18,18 +35,17 @@ from tinygrad_llm.functional.creation import (
     zeros,
     zeros_like,
 )
+from tinygrad_llm.functional.dropout import dropout
 from tinygrad_llm.functional.elementwise import (
     abs,
     add,
     clip,
     cos,
     divide,
-    dropout,
     erf,
     exp,
     expm1,
     gelu,
-    isfinite,
     log,
     log1p,
     maximum,
@@ -68,14 +84,12 @@ from tinygrad_llm.functional.reductions import (
     argmin,
     argsort,
     cumsum,
-    log_softmax,
     logsumexp,
     max,
     mean,
     min,
     norm,
     prod,
-    softmax,
     sort,
     std,
     sum,
@@ -102,18 +116,20 @@ from tinygrad_llm.functional.shapes import (
     tril,
     triu,
 )
+from tinygrad_llm.functional.softmax import log_softmax, softmax
 
 __all__ = [
-    "abs", "add", "arange", "argmax", "argmin", "argsort", "astype",
+    "abs", "add", "all", "any", "arange", "argmax", "argmin", "argsort", "astype",
     "binary_cross_entropy_with_logits", "broadcast_to", "clip", "concatenate", "copy", "cos",
-    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "erf", "exp",
-    "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "isfinite", "kl_div", "log",
-    "log1p", "log_softmax", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum",
-    "mse_loss", "multiply", "negative", "norm", "ones", "ones_like", "pad", "plain_index", "power",
-    "prod", "rand", "randn", "relu", "repeat", "reshape", "roll", "scatter", "scatter_add",
-    "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sort", "split", "sqrt", "squeeze",
-    "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "to", "topk",
-    "transpose", "tril", "triu", "var", "where", "zeros", "zeros_like",
+    "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "equal", "erf", "exp",
+    "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "greater", "greater_equal",
+    "isfinite", "isnan", "kl_div", "less", "less_equal", "log", "log1p", "log_softmax",
+    "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum", "mean",
+    "min", "minimum", "mse_loss", "multiply", "negative", "norm", "not_equal", "ones", "ones_like",
+    "pad", "plain_index", "power", "prod", "rand", "randn", "relu", "repeat", "reshape", "roll",
+    "scatter", "scatter_add", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sort",
+    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis",
+    "tanh", "to", "topk", "transpose", "tril", "triu", "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 _tensor.register(sys.modules[__name__])

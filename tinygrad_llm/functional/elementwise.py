@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.backend import random
-from tinygrad_llm.functional.arguments import beside_number, floating, pair, tensor
-from tinygrad_llm.ops import dropout as dropout_op
+from tinygrad_llm.backend.devices import is_array
+from tinygrad_llm.functional.arguments import floating, operands, scalar_like, tensor
 from tinygrad_llm.ops import elementwise as ops
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -18,32 +17,32 @@ Operand = Any
 
 def add(a: Operand, b: Operand) -> Tensor:
     """a + b, broadcast."""
-    return apply(ops.Add, *pair("add", a, b))
+    return apply(ops.Add, *operands("add", a, b))
 
 
 def subtract(a: Operand, b: Operand) -> Tensor:
     """a − b, broadcast."""
-    return apply(ops.Subtract, *pair("subtract", a, b))
+    return apply(ops.Subtract, *operands("subtract", a, b))
 
 
 def multiply(a: Operand, b: Operand) -> Tensor:
     """a·b, broadcast."""
-    return apply(ops.Multiply, *pair("multiply", a, b))
+    return apply(ops.Multiply, *operands("multiply", a, b))
 
 
 def divide(a: Operand, b: Operand) -> Tensor:
     """a / b, broadcast; integers are divided as float32."""
-    a, b = pair("divide", a, b)
+    a, b = operands("divide", a, b)
     if not any(isinstance(x, Tensor) and x.dtype.kind == "f" for x in (a, b)):
-        a, b = pair("divide", floating(a), b)
+        a, b = operands("divide", floating(a), b)
     return apply(ops.Divide, a, b)
 
 
 def power(a: Operand, b: Operand) -> Tensor:
     """aᵇ, broadcast; a plain number b is a constant."""
-    a, b = pair("power", a, b)
+    a, b = operands("power", a, b)
     if isinstance(b, Tensor):
-        return apply(ops.Power, beside_number(b, a), b)
+        return apply(ops.Power, scalar_like(b, a), b)
     return apply(ops.Pow, a, exponent=b)
 
 
@@ -134,16 +133,32 @@ def sign(x: Operand) -> Tensor:
     return apply(ops.Sign, tensor(x))
 
 
-def clip(x: Operand, low: float | None = None, high: float | None = None) -> Tensor:
-    """x held between the numbers `low` and `high`; the gradient passes inside, bounds included."""
+def clip(x: Operand, low: Any = None, high: Any = None) -> Tensor:
+    """x held between the numbers `low` and `high`; the gradient passes inside, bounds included.
+
+    A bound is None, a number, or a 0-d Tensor or array without a gradient.
+    Raises ValueError without any bound, TypeError for a bound that is not one number.
+    """
     if low is None and high is None:
         raise ValueError("clip: give low, high or both")
+    low, high = _bound("low", low), _bound("high", high)
     x = tensor(x)
-    if any(isinstance(bound, (float, np.floating)) for bound in (low, high)):
+    if isinstance(low, float) or isinstance(high, float):
         x = floating(x)
-    if x.dtype.kind == "f":  # plain numbers, for NumPy's own would promote
-        low, high = (None if bound is None else float(bound) for bound in (low, high))
     return apply(ops.Clip, x, low=low, high=high)
+
+
+def _bound(name: str, value: Any) -> float | None:
+    """A plain number, for a NumPy scalar would promote x."""
+    scalar = is_array(value) or isinstance(value, (np.generic, Tensor))
+    if scalar and value.ndim == 0 and not getattr(value, "requires_grad", False):
+        value = value.item()
+    if value is None or isinstance(value, (int, float)):
+        return value
+    raise TypeError(
+        f"clip: {name} must be one number without a gradient, not {type(value).__name__}; "
+        "maximum() and minimum() take tensors"
+    )
 
 
 def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
@@ -151,34 +166,14 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     condition = tensor(condition)
     if condition.dtype.kind != "b":
         raise TypeError(f"where: the condition is {condition.dtype}; compare first, as in x > 0")
-    return apply(ops.Where, condition, *pair("where", a, b))
+    return apply(ops.Where, condition, *operands("where", a, b))
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:
     """The larger of each pair; a tie shares the gradient."""
-    return apply(ops.Maximum, *pair("maximum", a, b))
+    return apply(ops.Maximum, *operands("maximum", a, b))
 
 
 def minimum(a: Operand, b: Operand) -> Tensor:
     """The smaller of each pair; a tie shares the gradient."""
-    return apply(ops.Minimum, *pair("minimum", a, b))
-
-
-def isfinite(x: Operand) -> Tensor:
-    """Where x is neither infinite nor NaN; a boolean Tensor."""
-    x = tensor(x)
-    return abs(x.detach()) < float("inf")
-
-
-def dropout(x: Operand, p: float = 0.5, training: bool = True, stream: str = "dropout") -> Tensor:
-    """Each element 0 with probability p, else x / (1 − p); the identity out of training (F50).
-
-    The mask comes from the named random stream and is drawn again, not stored, in backward.
-    Raises ValueError for p outside [0, 1].
-    """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout: p is a probability, not {p}")
-    x = floating(x)
-    if not training or p == 0.0:
-        return x
-    return apply(dropout_op.Dropout, x, p=p, draw=random.stream(stream).next())
+    return apply(ops.Minimum, *operands("minimum", a, b))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.backend.devices import is_array, put
-from tinygrad_llm.functional.arguments import axis_of, pair, tensor
+from tinygrad_llm.functional.arguments import axis_of, integer, operands, tensor, watched
 from tinygrad_llm.ops import indexing as ops
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -41,16 +41,21 @@ def plain_index(x: Tensor, index: Any) -> tuple[Any, bool]:
 def _plain(x: Tensor, part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part.data
-    if part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)):
+    if part is None or part is Ellipsis or isinstance(part, (int, np.integer)):
         return part
-    array = part if is_array(part) else np.asarray(part)
+    if isinstance(part, slice):
+        return slice(*map(_slice_bound, (part.start, part.stop, part.step)))
+    array = part.copy() if is_array(part) else np.array(part)  # see watched
     if array.size == 0 and not is_array(part):
         array = array.astype(int)  # an empty list would be one of floats
     if array.dtype.kind not in "iub":
         raise IndexError(f"getitem: an index is integers or booleans, not {array.dtype}")
-    if array is part:
-        array = array.copy()  # the tape keeps it, and its owner may go on counting in it
     return array if type(array) is not np.ndarray else put(array, x.device)
+
+
+def _slice_bound(value: Any) -> int | None:
+    """A plain int: a Tensor would be read once more in backward, when it may have changed."""
+    return None if value is None else integer("getitem: a bound of a slice", value)
 
 
 def scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Tensor:
@@ -60,8 +65,8 @@ def scatter(x: Any, index: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
-    """x at integer `indices` along one axis; all other axes broadcast together."""
-    x, indices = tensor(x), tensor(indices)
+    """x at integer `indices` along one axis; `indices` has the shape of x but for `axis`."""
+    x, indices = tensor(x), watched(indices)
     axis = axis_of(x.ndim, axis)
     _check_indices("take_along_axis", x, indices, axis)
     return apply(ops.TakeAlongAxis, x, indices, axis=axis)
@@ -72,8 +77,8 @@ def scatter_add(x: Any, indices: Any, source: Any, axis: int) -> Tensor:
 
     indices and source have the same shape, which is x's but for `axis`.
     """
-    x, source = pair("scatter_add", tensor(x), tensor(source))
-    indices = tensor(indices)
+    x, source = operands("scatter_add", tensor(x), tensor(source))
+    indices = watched(indices)
     axis = axis_of(x.ndim, axis)
     _check_indices("scatter_add", x, indices, axis)
     if indices.shape != source.shape:
@@ -85,14 +90,18 @@ def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None) -> Tenso
     """weight[ids]: for ids (...) of integers and weight (V, D), rows (..., D)  (G04).
 
     padding_idx: a row that is read but gets no gradient.
-    Raises TypeError for ids that are no integers, IndexError for an id outside 0 … V−1.
+    Raises TypeError for ids that are not integers, IndexError for an id or a padding_idx outside
+    0 … V−1.
     """
-    ids = tensor(ids)
+    ids = watched(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: ids are {ids.dtype}; token ids are integers")
     if weight.ndim != 2:
         raise ValueError(f"embedding: the weight has shape {weight.shape}, expected (V, D)")
     check_range("embedding: id", ids, len(weight))
+    if padding_idx is not None:
+        padding_idx = integer("embedding: padding_idx", padding_idx)
+        check_range("embedding: padding_idx", tensor(padding_idx), len(weight))
     return apply(ops.Embedding, weight, ids, padding_idx=padding_idx)
 
 

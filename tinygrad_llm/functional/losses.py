@@ -1,10 +1,12 @@
-"""Losses; `reduction` is "mean", "sum" or "none" in each."""
+"""Losses; `reduction` is "mean", "sum" or "none" in each, or "batchmean" in `kl_div`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import beside, floating, pair, tensor
+import numpy as np
+
+from tinygrad_llm.functional.arguments import floating, operands, tensor, watched
 from tinygrad_llm.functional.elementwise import where
 from tinygrad_llm.functional.indexing import check_range
 from tinygrad_llm.functional.reductions import sum as total
@@ -22,8 +24,8 @@ def cross_entropy(
 ) -> Tensor:
     """−ln softmax(logits)[target], from logits of shape (..., V)  (F47, G02).
 
-    target: class indices (...), integers; or distributions (..., V), floats, which may themselves
-        ask for a gradient.
+    target: class indices (...), integers; or distributions (..., V), floats, which may
+        themselves require a gradient.
     weight: (V,), a factor for each class; "mean" then divides by the weights of the targets.
     ignore_index: rows with this index count neither in the sum nor in the mean; the mean over no
         row at all is 0.
@@ -31,7 +33,7 @@ def cross_entropy(
     Raises ValueError for shapes that do not fit, IndexError for a class outside 0 … V−1.
     """
     logits = floating(logits)
-    target = target if isinstance(target, Tensor) else beside(logits, target)
+    target = watched(target, logits)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
     if not logits.ndim:
@@ -53,8 +55,9 @@ def cross_entropy(
     if reduction != "mean":
         return reduce(rows, reduction)
     counts = counted if weight is None else where(counted, weight[chosen], 0.0)
-    divisor = float(counts.data.sum())
-    return total(rows) * (1.0 / divisor if divisor else 0.0)
+    divisor = float(counts.data.sum(dtype=np.float64))
+    # The mean first, for a sum over many rows is more than float16 can hold.
+    return rows.mean() * (rows.size / divisor) if divisor else total(rows) * 0.0
 
 
 def _soft_cross_entropy(logits, target, weight, reduction, label_smoothing) -> Tensor:
@@ -67,11 +70,13 @@ def _soft_cross_entropy(logits, target, weight, reduction, label_smoothing) -> T
         target = target * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
     if weight is not None:
         target = target * weight
-    return reduce(apply(ops.SoftCrossEntropy, *pair("cross_entropy", logits, target)), reduction)
+    return reduce(
+        apply(ops.SoftCrossEntropy, *operands("cross_entropy", logits, target)), reduction
+    )
 
 
 def _class_weight(logits: Tensor, weight: Any) -> Tensor:
-    weight = tensor(pair("cross_entropy", logits, weight)[1]).detach()
+    weight = operands("cross_entropy", logits, watched(weight, logits))[1].detach()
     if weight.shape != logits.shape[-1:]:
         raise ValueError(
             f"cross_entropy: weight {weight.shape} for {logits.shape[-1]} classes: give one each"
@@ -94,27 +99,27 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, reduction: str = "
 def kl_div(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     """t·(ln t − x) for log-probabilities x and probabilities t (0 where t = 0).
 
-    "batchmean" divides the sum by the first axis, which gives the divergence as it is defined;
-    "mean" divides by all elements.
+    "batchmean" divides the sum by the length of the first axis, which gives the divergence as it is
+    defined; "mean" divides by all elements.
     """
     input, target = _alike("kl_div", input, target)
     each = apply(ops.KLDiv, input, target)
     if reduction == "batchmean":
-        return total(each) * (1.0 / len(each))
-    return reduce(each, reduction)
+        return total(each, tuple(range(1, each.ndim))).mean()
+    return reduce(each, reduction, "'mean', 'batchmean', 'sum' or 'none'")
 
 
-def reduce(each: Tensor, reduction: str) -> Tensor:
-    """The mean, the sum, or the values themselves."""
+def reduce(each: Tensor, reduction: str, known: str = "'mean', 'sum' or 'none'") -> Tensor:
+    """The mean, the sum, or the values themselves; ValueError with the `known` names for others."""
     if reduction == "none":
         return each
     if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+        raise ValueError(f"reduction must be {known}, not {reduction!r}")
     return each.mean() if reduction == "mean" else total(each)
 
 
 def _alike(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:
-    input, target = (tensor(x) for x in pair(name, floating(input), target))
+    input, target = (tensor(x) for x in operands(name, floating(input), target))
     if input.shape != target.shape:
         raise ValueError(f"{name}: input {input.shape} and target {target.shape} differ in shape")
     return input, target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import one_dtype, pair, tensor
+from tinygrad_llm.functional.arguments import one_dtype, operands, tensor
 from tinygrad_llm.functional.shapes import reshape
 from tinygrad_llm.ops import products as ops
 from tinygrad_llm.tensor import Tensor, apply
@@ -13,11 +13,14 @@ from tinygrad_llm.tensor import Tensor, apply
 def matmul(a: Any, b: Any) -> Tensor:
     """A B by NumPy's rules: a vector is a row on the left and a column on the right, more than two
     axes are stacks of matrices that broadcast. Raises ValueError when inner sizes differ."""
-    a, b = (tensor(x) for x in pair("matmul", a, b))
+    a, b = (tensor(x) for x in operands("matmul", a, b))
     if not a.ndim or not b.ndim:
         raise ValueError(f"matmul: {a.shape} @ {b.shape}: a number has no product here, use *")
     if a.ndim > 1 and b.ndim > 1:
         return apply(ops.Matmul, a, b)
+    if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+        sizes = f"inner sizes {a.shape[-1]} and {b.shape[max(b.ndim - 2, 0)]} differ"
+        raise ValueError(f"matmul: {a.shape} @ {b.shape}: {sizes}")
     left = reshape(a, (1, *a.shape)) if a.ndim == 1 else a
     right = reshape(b, (*b.shape, 1)) if b.ndim == 1 else b
     y = apply(ops.Matmul, left, right)
@@ -30,7 +33,7 @@ def matmul(a: Any, b: Any) -> Tensor:
 def einsum(subscripts: str, *operands: Any, optimize: bool = True) -> Tensor:
     """Einstein sum by NumPy's notation: "ij,jk->ik", implicit output, "..." and diagonals "ii".
 
-    optimize: as in NumPy; the op chooses by itself, with or without it.
+    optimize: accepted because the op's backward passes it; the op chooses by itself.
     Raises ValueError for a notation that does not fit the operands.
     """
     xs = one_dtype("einsum", list(operands))

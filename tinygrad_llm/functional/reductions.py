@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import prod as product
 from typing import Any
 
-from tinygrad_llm.functional.arguments import axes_of, axis_of, floating, tensor
+from tinygrad_llm.functional.arguments import axes_of, axis_of, floating, integer, tensor
 from tinygrad_llm.functional.shapes import reshape, transpose
+from tinygrad_llm.ops import indexing
 from tinygrad_llm.ops import reductions as ops
-from tinygrad_llm.ops import softmax as softmax_ops
 from tinygrad_llm.ops.base import kept_shape
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -80,35 +80,37 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return apply(ops.Norm, x, axis=axes_of(x, axis), keepdims=keepdims)
 
 
-def cumsum(x: Any, axis: int = -1) -> Tensor:
-    """Running sums along one axis."""
+def cumsum(x: Any, axis: int | None = None) -> Tensor:
+    """Running sums along one axis; of the flattened tensor when axis is None."""
     x = tensor(x)
+    if axis is None:
+        x, axis = reshape(x, -1), 0
     return apply(ops.Cumsum, x, axis=axis_of(x.ndim, axis))
 
 
 def sort(x: Any, axis: int = -1) -> Tensor:
     """Ascending along one axis; equal values keep their order."""
     x = tensor(x)
-    return apply(ops.Sort, x, axis=axis_of(x.ndim, axis))
+    return apply(indexing.Sort, x, axis=axis_of(x.ndim, axis))
 
 
 def topk(x: Any, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
     """The k largest along one axis in descending order, and their indices (int64)."""
     x = tensor(x)
-    axis = axis_of(x.ndim, axis)
+    axis, k = axis_of(x.ndim, axis), integer("topk: k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k = {k}, but axis {axis} has {x.shape[axis]} elements")
-    return apply(ops.TopK, x, k=k, axis=axis)
+    return apply(indexing.TopK, x, k=k, axis=axis)
 
 
-def argmax(x: Any, axis: int | None = None) -> Tensor:
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the first largest element (int64); of the flattened tensor when axis is None."""
-    return Tensor(tensor(x).data.argmax(axis=axis))
+    return _place("argmax", x, axis, keepdims)
 
 
-def argmin(x: Any, axis: int | None = None) -> Tensor:
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Index of the first smallest element (int64); of the flattened tensor when axis is None."""
-    return Tensor(tensor(x).data.argmin(axis=axis))
+    return _place("argmin", x, axis, keepdims)
 
 
 def argsort(x: Any, axis: int = -1) -> Tensor:
@@ -116,16 +118,12 @@ def argsort(x: Any, axis: int = -1) -> Tensor:
     return Tensor(tensor(x).data.argsort(axis=axis, kind="stable"))
 
 
-def softmax(x: Any, axis: int = -1) -> Tensor:
-    """e^x / Σ e^x along one axis, finite for every finite x (G02)."""
-    x = floating(x)
-    return apply(softmax_ops.Softmax, x, axis=_not_empty("softmax", x, axis)[0])
-
-
-def log_softmax(x: Any, axis: int = -1) -> Tensor:
-    """x − ln Σ e^x along one axis."""
-    x = floating(x)
-    return apply(softmax_ops.LogSoftmax, x, axis=_not_empty("log_softmax", x, axis)[0])
+def _place(name: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:
+    x = tensor(x)
+    if axis is not None:
+        axis = axis_of(x.ndim, axis)
+    _not_empty(name, x, axis)
+    return Tensor(getattr(x.data, name)(axis=axis, keepdims=keepdims))
 
 
 def _with_freedom(name: str, x: Tensor, axis: Axis, ddof: int) -> tuple[int, ...]:
@@ -138,6 +136,6 @@ def _with_freedom(name: str, x: Tensor, axis: Axis, ddof: int) -> tuple[int, ...
 
 def _not_empty(name: str, x: Tensor, axis: Axis) -> tuple[int, ...]:
     axes = axes_of(x, axis)
-    if product(x.shape[i] for i in axes) == 0 and x.shape:
+    if product(x.shape[i] for i in axes) == 0:
         raise ValueError(f"{name}: no elements along axis {axis} of shape {x.shape}")
     return axes

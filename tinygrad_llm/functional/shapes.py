@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.functional.arguments import axes_of, axis_of, one_dtype, tensor
+from tinygrad_llm.functional.arguments import (
+    axes_of,
+    axis_of,
+    integer,
+    integers,
+    one_dtype,
+    tensor,
+)
 from tinygrad_llm.ops import shapes as ops
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -50,7 +57,7 @@ def squeeze(x: Any, axis: Any = None) -> Tensor:
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Tensor:
     """With new axes of size 1 at the given places of the result."""
     x = tensor(x)
-    given = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    given = tuple(axis) if np.iterable(axis) else (axis,)
     ndim = x.ndim + len(given)
     places = {axis_of(ndim, i) for i in given}
     if len(places) < len(given):
@@ -81,13 +88,13 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tu
     x = tensor(x)
     axis = axis_of(x.ndim, axis)
     n = x.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        parts = int(indices_or_sections)
+    if not np.iterable(indices_or_sections):
+        parts = integer("split: sections", indices_or_sections)
         if parts < 1 or n % parts:
             raise ValueError(f"split: axis {axis} of size {n} does not divide into {parts} parts")
         at = tuple(range(n // parts, n, n // parts)) if n else (0,) * (parts - 1)
     else:
-        at = tuple(int(i) for i in indices_or_sections)
+        at = tuple(integers("split: indices", indices_or_sections).tolist())
         if list(at) != sorted(at) or any(not 0 <= i <= n for i in at):
             raise ValueError(f"split: indices {at} must ascend within 0 and {n}")
     return apply(ops.Split, x, at=at, axis=axis)
@@ -100,7 +107,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     if mode != "constant":
         raise ValueError(f"pad: mode {mode!r} is not supported, only 'constant'")
     try:
-        widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.ndim, 2))
+        widths = np.broadcast_to(integers("pad: pad_width", pad_width), (x.ndim, 2))
     except ValueError as error:
         raise ValueError(
             f"pad: pad_width {pad_width} for a tensor of {x.ndim} dimensions: "
@@ -123,7 +130,8 @@ def roll(x: Any, shift: int | Sequence[int], axis: Any = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, 0), x.shape)
     axes = axes_of(x, axis)
-    shifts = (int(shift),) * len(axes) if isinstance(shift, (int, np.integer)) else tuple(shift)
+    moves = tuple(shift) if np.iterable(shift) else (shift,) * len(axes)
+    shifts = tuple(integer("roll: shift", each) for each in moves)
     if len(shifts) != len(axes):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(axes)} axes")
     return apply(ops.Roll, x, shift=shifts, axis=axes)
@@ -131,12 +139,12 @@ def roll(x: Any, shift: int | Sequence[int], axis: Any = None) -> Tensor:
 
 def tril(x: Any, k: int = 0) -> Tensor:
     """Zero above the k-th diagonal of the last two axes."""
-    return apply(ops.Tril, _matrix("tril", x), k=k)
+    return apply(ops.Tril, _matrix("tril", x), k=integer("tril: k", k))
 
 
 def triu(x: Any, k: int = 0) -> Tensor:
     """Zero below the k-th diagonal of the last two axes."""
-    return apply(ops.Triu, _matrix("triu", x), k=k)
+    return apply(ops.Triu, _matrix("triu", x), k=integer("triu: k", k))
 
 
 def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
@@ -146,14 +154,14 @@ def repeat(x: Any, repeats: int | Sequence[int], axis: int | None = None) -> Ten
     if axis is None:
         return repeat(reshape(x, -1), repeats, 0)
     axis = axis_of(x.ndim, axis)
-    counts = np.asarray(repeats)
+    counts = integers("repeat: repeats", repeats)
+    if (counts < 0).any():
+        raise ValueError(f"repeat: {repeats} times is negative")
     if counts.ndim:
         if counts.shape != (x.shape[axis],):
             raise ValueError(f"repeat: {counts.size} counts for axis {axis} of {x.shape}")
         places = np.repeat(np.arange(len(counts)), counts)
         return x[(slice(None),) * axis + (places,)]
-    if counts < 0:
-        raise ValueError(f"repeat: {repeats} times is negative")
     return apply(ops.Repeat, x, repeats=int(counts), axis=axis)
 
 

@@ -1,18 +1,37 @@
 """What an op is: its formula in the docstring, its forward and its backward side by side.
 
+The life of one op: `y = a * b` calls `apply(Multiply, a, b)`, which takes the arrays out of the
+Tensors a and b and runs `Multiply.forward(xp, a, b)`. That returns the product and what backward
+will need, here (a, b). When a or b requires a gradient, a Node joins the tape, the graph of all ops
+that ran: its parents are the nodes that a and b came from, and it keeps what was saved. Then
+`y.backward()` starts with g = 1, the gradient of y in itself, and walks the tape from the newest
+node to the oldest: `Multiply.backward(xp, g, (a, b), needs)` returns g·b and g·a, and these are
+added into `a.grad` and `b.grad`, or go on to the parents.
+
 An op is a class with two static methods in array language and no instance.
 
 `forward(xp, *arrays, **constants)` returns `(output, saved)`, or `((output, ...), saved)` for an op
 with several outputs. `xp` is NumPy or CuPy. Arrays are positional, constants are keywords.
 
 `backward(xp, g, saved, needs)` gets the gradient `g` of the output (a tuple for several outputs)
-and returns the gradient of each input, one value or a tuple; None where `needs` is False. It uses
-operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on Tensors with
-`xp = functional`, where they record a tape of their own: that is how second derivatives come.
+and returns the gradient of each input, one value or a tuple; None where `needs` is False. It is
+called only when some input requires a gradient, so an op with one input ignores `needs`. Each
+gradient is a line with a name (`dx = ...`, then `return dx`), so that a reader finds it and the
+mutation tool can break it.
 
-`saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). An
-intermediate would be cut off from the tape and make second derivatives silently wrong; it may be
-kept only as `Cached`, which is None on Tensors, so that the line computes it again.
+Backward uses operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on
+Tensors with `xp = functional`, where they record a tape of their own: that is how second
+derivatives come. (`To` and `Dropout` are the two exceptions: they also call the backend's `put`
+and `keep_mask`.)
+
+`saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). Each
+array has a version counter, a number that rises with every change in place; backward refuses an
+array whose number has risen since it was saved. An intermediate would be cut off from the tape and
+make second derivatives silently wrong; it may be kept only as `Cached`, which is None on Tensors,
+so that the line computes it again. What follows `if ... is None` therefore runs on Tensors only,
+and may call names that only functional has, such as `xp.sigmoid`.
+
+Ids such as (G02) name formulas of the course: `python -m tinygrad_llm.formulas` lists them.
 """
 
 from __future__ import annotations
@@ -26,7 +45,11 @@ OPS: dict[str, type[Op]] = {}
 
 
 class Op:
-    """Base of all ops; a subclass is registered under its lower-case name."""
+    """Base of all ops; a subclass is registered in OPS under its lower-case name.
+
+    An op defined outside this package does not displace one of ours: a `class Tanh(Op)` of your own
+    gets its `name` and works, but `OPS["tanh"]` stays the Tanh that is defined here.
+    """
 
     name: ClassVar[str]
     broadcasts: ClassVar[bool] = False
@@ -38,7 +61,9 @@ class Op:
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__.lower()
-        OPS[cls.name] = cls
+        registered = OPS.get(cls.name)
+        if registered is None or _is_ours(cls) or not _is_ours(registered):
+            OPS[cls.name] = cls
 
     @staticmethod
     def forward(xp: Any, *arrays: Array, **constants: Any) -> tuple[Any, tuple]:
@@ -54,6 +79,10 @@ class Op:
         given = " and ".join(map(str, shapes))
         clash = broadcast_clash(shapes) if cls.broadcasts else ""
         return f"{cls.name}: {given}{clash or f': {error}'}"
+
+
+def _is_ours(op: type[Op]) -> bool:
+    return op.__module__.startswith("tinygrad_llm.")
 
 
 class Cached:

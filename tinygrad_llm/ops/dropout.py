@@ -1,4 +1,4 @@
-"""Dropout: the mask is never stored, its draw is."""
+"""Dropout: it keeps the (key, offset) of its draw, not the mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tinygrad_llm.ops.base import Op
 
 
 class Dropout(Op):
-    """y = m·x / (1 − p) with m = 0 at a share p of the elements, else 1;  dx = m·g / (1 − p)  (F50;
+    """y = m·x / (1 − p) with m = 0 with probability p, else 1;  dx = m·g / (1 − p)  (F50;
     Srivastava et al. 2014, scaled in training so that evaluation is the identity).
 
     The same `draw` gives the same m again: backward, recomputation and a GPU need not keep it.

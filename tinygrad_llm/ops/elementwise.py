@@ -90,7 +90,7 @@ class Pow(Op):
     def backward(xp, g, saved, needs):
         x, p = saved
         if p == 0:
-            return g * 0.0
+            return xp.where(xp.isfinite(g), g, 0.0) * 0.0  # as in Sign
         dx = g * (p * x ** (p - 1))
         return dx
 
@@ -299,7 +299,7 @@ class Softplus(Op):
 
     @staticmethod
     def forward(xp, x):
-        y = xp.maximum(x, 0) + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
+        y = xp.maximum(x, 0) + xp.log1p(xp.exp(minus_abs(xp, x)))
         return y, (x, y)
 
     @staticmethod
@@ -382,7 +382,8 @@ class Sign(Op):
 
     @staticmethod
     def backward(xp, g, saved, needs):
-        dx = g * 0.0
+        # Not g * 0.0, which is NaN for an infinite g; not zeros_like(g), which is not on the tape.
+        dx = xp.where(xp.isfinite(g), g, 0.0) * 0.0
         return dx
 
 
@@ -455,5 +456,10 @@ class Minimum(Op):
 
 def stable_sigmoid(xp, x):
     """σ(x) without overflow: e^−|x| never exceeds 1, and small values keep their digits."""
-    e = xp.exp(xp.where(x > 0, -x, x))
+    e = xp.exp(minus_abs(xp, x))
     return xp.where(x > 0, 1.0, e) / (1.0 + e)
+
+
+def minus_abs(xp, x):
+    """−|x| without `abs`, which has no complex derivative: the complex step must pass through."""
+    return xp.where(x > 0, -x, x)

@@ -53,7 +53,7 @@ def erf(xp, x):
     """erf of an array of real (or, for the complex step, nearly real) numbers."""
     if x.dtype.itemsize < 4:  # the coefficients' sums exceed what float16 holds
         return erf(xp, x.astype(xp.float32)).astype(x.dtype)
-    size = xp.where(x < 0, -x, x)
+    size = xp.where(x < 0, -x, x)  # not abs, which the complex step cannot pass
     size = xp.where(size > LARGE, LARGE, size)
     near = xp.where(size > SMALL, SMALL, size)
     square = near * near

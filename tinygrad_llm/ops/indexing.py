@@ -1,9 +1,8 @@
-"""Ops that read or write at given places: indexing, gathering, scattering, embedding."""
+"""Ops that read or write at given places: indexing, gathering, scattering, embedding, sorting."""
 
 from __future__ import annotations
 
 from tinygrad_llm.ops.base import Op, Piece
-from tinygrad_llm.ops.reductions import along_axis
 
 
 class GetItem(Op):
@@ -26,7 +25,7 @@ class GetItem(Op):
 
     @classmethod
     def explain(cls, error, shapes, constants):
-        return f"getitem: a tensor of shape {shapes[0]} has no such place: {error}"
+        return f"getitem: index out of range for shape {shapes[0]}: {error}"
 
 
 class Scatter(Op):
@@ -53,6 +52,7 @@ class TakeAlongAxis(Op):
     @staticmethod
     def forward(xp, x, index, *, axis):
         y = xp.take_along_axis(x, index, axis)
+        # index stands in the grid already; saved by itself, its version is checked before backward
         return y, (along_axis(xp, index, axis), index)
 
     @staticmethod
@@ -100,3 +100,52 @@ class Embedding(Op):
             g = xp.where((ids != padding_idx)[..., None], g, 0.0)
         dweight = Piece(g, (ids,), repeats=True)
         return dweight, None
+
+
+class Sort(Op):
+    """y = x in ascending order, equal values in their old order;  dx = g, put back in place."""
+
+    @staticmethod
+    def forward(xp, x, *, axis):
+        order = x.argsort(axis=axis, kind="stable")
+        return xp.take_along_axis(x, order, axis), (order, axis)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        order, axis = saved
+        back = order.argsort(axis=axis)  # the argsort of a permutation is its inverse
+        dx = xp.take_along_axis(g, back, axis)
+        return dx
+
+
+class TopK(Op):
+    """(y, i) = the k largest along an axis, descending, and where they stood;  dx[i] = g.
+
+    Of equal values the first comes first; NaN counts as larger than any number.
+    """
+
+    @staticmethod
+    def forward(xp, x, *, k, axis):
+        chosen = (slice(None),) * axis + (slice(k),)
+        # Sorting −x fails where it wraps (uint8, the least int8) or does not exist (bool). Sorting
+        # x reversed and reading the result backwards keeps the first of equal values first.
+        backwards = xp.flip(x, axis).argsort(axis=axis, kind="stable")
+        order = (x.shape[axis] - 1 - xp.flip(backwards, axis))[chosen]
+        grid = along_axis(xp, order, axis)
+        # order stands in grid already; saved by itself, its version is checked before backward
+        return (xp.take_along_axis(x, order, axis), order), (grid, order)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        grid, _ = saved
+        dx = Piece(g[0], grid, repeats=False)
+        return dx
+
+
+def along_axis(xp, index, axis: int) -> tuple:
+    """The index tuple that makes `x[...]` equal `take_along_axis(x, index, axis)`."""
+    grid = []
+    for i, n in enumerate(index.shape):
+        open_axis = tuple(n if j == i else 1 for j in range(index.ndim))
+        grid.append(index if i == axis else xp.arange(n).reshape(open_axis))
+    return tuple(grid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_llm.ops.base import Cached, Op
-from tinygrad_llm.ops.elementwise import stable_sigmoid
+from tinygrad_llm.ops.elementwise import minus_abs, stable_sigmoid
 from tinygrad_llm.ops.softmax import log_softmax
 
 
@@ -13,6 +13,8 @@ class CrossEntropy(Op):
 
     q_c = w_c·((1 − ε)·1[c = target] + ε/V), with class weights w and label smoothing ε; q = 0 in a
     row whose target is `ignore_index`. With neither, Σq = 1 and the gradient is p − onehot.
+    A class with q = 0 costs nothing, even where its logit is −∞, and a row with Σq = 0 gives loss
+    and gradient 0, even where its logits are NaN.
     Shapes: z (..., V), target (...) integers, w (V,), l (...).
     """
 
@@ -20,30 +22,35 @@ class CrossEntropy(Op):
 
     @staticmethod
     def forward(xp, z, target, weight, *, ignore_index, label_smoothing):
+        # Saved too, for backward may run on Tensors, and functional.arange makes CPU tensors only.
         classes = xp.arange(z.shape[-1])
         logp = log_softmax(xp, z, -1)
         q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
-        l = -(q * logp).sum(axis=-1)
+        l = -(q * xp.where(q == 0, 0.0, logp)).sum(axis=-1)
         return l, (z, target, weight, Cached(logp), classes, ignore_index, label_smoothing)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         z, target, weight, logp, classes, ignore_index, label_smoothing = saved
-        logp = xp.log_softmax(z, -1) if logp is None else logp
+        # Made a second time, for keeping q would hold as much memory as the logits do.
         q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
-        dz = g[..., None] * (xp.exp(logp) * q.sum(axis=-1, keepdims=True) - q)
+        total = q.sum(axis=-1, keepdims=True)
+        if logp is None:  # NaN must not enter the tape: its derivative would be 0·NaN
+            logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)
+        dz = g[..., None] * (xp.where(total == 0, 0.0, xp.exp(logp) * total) - q)
         return dz, None, None
 
 
 class SoftCrossEntropy(Op):
     """l = −Σ_c t_c·ln p_c with p = softmax(z), for a target distribution per row;
     dz = g·(p·Σ_c t_c − t),  dt = −g·ln p  (F47).  Σt need not be 1: that is what Σ_c t_c is for
-    (F07)."""
+    (F07).  A class with t = 0 costs nothing, even where ln p = −∞."""
 
     @staticmethod
     def forward(xp, z, t):
         logp = log_softmax(xp, z, -1)
-        return -(t * logp).sum(axis=-1), (z, t, Cached(logp))
+        l = -(t * xp.where(t == 0, 0.0, logp)).sum(axis=-1)
+        return l, (z, t, Cached(logp))
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -77,8 +84,7 @@ class BCEWithLogits(Op):
 
     @staticmethod
     def forward(xp, z, t):
-        size = xp.where(z > 0, z, -z)
-        l = xp.maximum(z, 0) - z * t + xp.log1p(xp.exp(-size))
+        l = xp.maximum(z, 0) - z * t + xp.log1p(xp.exp(minus_abs(xp, z)))
         return l, (z, t, Cached(stable_sigmoid(xp, z)))
 
     @staticmethod
@@ -91,12 +97,12 @@ class BCEWithLogits(Op):
 
 
 class KLDiv(Op):
-    """l = t·(ln t − x) for log-probabilities x and probabilities t, 0 where t = 0;
+    """l = t·(ln t − x) for log-probabilities x and probabilities t, 0 where t = 0 (even at x = −∞);
     dx = −g·t,  dt = g·(ln t + 1 − x), and 0 where t = 0."""
 
     @staticmethod
     def forward(xp, x, t):
-        return t * (_log_where_positive(xp, t) - x), (x, t)
+        return t * xp.where(t == 0, 0.0, _log_where_positive(xp, t) - x), (x, t)
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -104,7 +110,7 @@ class KLDiv(Op):
         dx = -g * t if needs[0] else None
         dt = None
         if needs[1]:
-            dt = xp.where(t == 0, 0.0, g * (_log_where_positive(xp, t) + 1.0 - x))
+            dt = g * xp.where(t == 0, 0.0, _log_where_positive(xp, t) + 1.0 - x)
         return dx, dt
 
 

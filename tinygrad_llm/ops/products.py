@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from string import ascii_letters
 
 from tinygrad_llm.ops.base import Op, broadcast_clash
 
@@ -26,7 +27,8 @@ class Matmul(Op):
         a, b = saved
         da = g @ b.swapaxes(-1, -2) if needs[0] else None
         if needs[1] and b.ndim == 2:
-            rows = math.prod(a.shape[:-1])  # said, for −1 has no answer where K or N is 0
+            # computed, because reshape(-1) is ambiguous when K or N is 0
+            rows = math.prod(a.shape[:-1])
             a, g = a.reshape(rows, a.shape[-1]), g.reshape(rows, g.shape[-1])
         db = a.swapaxes(-1, -2) @ g if needs[1] else None
         return da, db
@@ -80,13 +82,15 @@ def _einsum(xp, letters, operands):
 
 def _plan(xp, i: int, operands, terms: list[str], output: str):
     """Terms beside g, own letters and boolean fillers for the gradient of operand i."""
-    spare = iter(sorted(set(map(chr, range(97, 123))) - set("".join(terms) + output)))
+    spare = [c for c in ascii_letters if c not in "".join(terms)]
     others = [(t, x.shape) for j, (t, x) in enumerate(zip(terms, operands)) if j != i]
     sizes = {pair for t, shape in others for pair in zip(t, shape)}
     own, extra, fillers = "", [], []
     for letter, n in zip(terms[i], operands[i].shape):
         if letter in own:
-            twin = next(spare)
+            if not spare:
+                raise ValueError("all 52 letters are in use, and a diagonal needs one more")
+            twin = spare.pop()
             own += twin
             extra.append(letter + twin)
             fillers.append(xp.eye(n, dtype=bool))

@@ -1,11 +1,13 @@
-"""Ops that reduce or order along axes: sums, moments, extremes, norms, cumulative sums, sorting.
+"""Ops that reduce along axes: sums, moments, extremes, norms; and the cumulative sum.
 
-`axis` is a tuple of non-negative axes (one int for the ordered ops); functional normalizes it.
+`axis` is a tuple of non-negative axes (one int for Cumsum); functional normalizes it.
 """
 
 from __future__ import annotations
 
-from tinygrad_llm.ops.base import Op, Piece, count_of, kept_shape
+import math
+
+from tinygrad_llm.ops.base import Op, count_of, kept_shape
 
 
 class Sum(Op):
@@ -116,14 +118,15 @@ class Min(Max):
 
 
 class LogSumExp(Op):
-    """y = ln Σ eˣ, shifted by the maximum;  dx = g·eˣ⁻ʸ (the softmax; 0 for a row of −∞)."""
+    """y = ln Σ eˣ, shifted by the maximum;  dx = g·eˣ⁻ʸ (the softmax; 0 for a row of −∞; beside an
+    x = ∞, which itself gets NaN, all others get 0)."""
 
     @staticmethod
     def forward(xp, x, *, axis, keepdims=False):
         top = x.max(axis=axis, keepdims=True)
-        top = xp.where(xp.isfinite(top), top, 0.0)
-        total = xp.exp(x - top).sum(axis=axis, keepdims=True)
-        y = xp.log(total) + top
+        shift = xp.where(xp.isfinite(top), top, 0.0)
+        total = xp.exp(x - shift).sum(axis=axis, keepdims=True)
+        y = xp.log(xp.where(total == 0, 1.0, total)) + top  # total is 0 only where top is −∞
         if not keepdims:
             y = y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
         return y, (x, y, axis)
@@ -132,7 +135,7 @@ class LogSumExp(Op):
     def backward(xp, g, saved, needs):
         x, y, axis = saved
         kept = kept_shape(x.shape, axis)
-        y = xp.where(xp.isfinite(y), y, 0.0).reshape(kept)
+        y = xp.where(y == -math.inf, 0.0, y).reshape(kept)
         dx = g.reshape(kept) * xp.exp(x - y)
         return dx
 
@@ -169,54 +172,17 @@ class Cumsum(Op):
         return dx
 
 
-class Sort(Op):
-    """y = x in ascending order, equal values in their old order;  dx = g, put back in place."""
-
-    @staticmethod
-    def forward(xp, x, *, axis):
-        order = x.argsort(axis=axis, kind="stable")
-        return xp.take_along_axis(x, order, axis), (order, axis)
-
-    @staticmethod
-    def backward(xp, g, saved, needs):
-        order, axis = saved
-        dx = xp.take_along_axis(g, order.argsort(axis=axis), axis)
-        return dx
-
-
-class TopK(Op):
-    """(y, i) = the k largest along an axis, descending, and where they stood;  dx[i] = g."""
-
-    @staticmethod
-    def forward(xp, x, *, k, axis):
-        chosen = (slice(None),) * axis + (slice(k),)
-        order = (-x).argsort(axis=axis, kind="stable")[chosen]
-        grid = along_axis(xp, order, axis)
-        return (xp.take_along_axis(x, order, axis), order), (grid, order)
-
-    @staticmethod
-    def backward(xp, g, saved, needs):
-        grid, _ = saved
-        dx = Piece(g[0], grid, repeats=False)
-        return dx
-
-
-def along_axis(xp, index, axis: int) -> tuple:
-    """The index tuple that makes `x[...]` equal `take_along_axis(x, index, axis)`."""
-    grid = []
-    for i, n in enumerate(index.shape):
-        open_axis = tuple(n if j == i else 1 for j in range(index.ndim))
-        grid.append(index if i == axis else xp.arange(n).reshape(open_axis))
-    return tuple(grid)
-
-
 def _variance(x, axis: tuple[int, ...], ddof: int, keepdims: bool):
     centred = x - x.mean(axis=axis, keepdims=True)
     return (centred * centred).sum(axis=axis, keepdims=keepdims) / (count_of(x.shape, axis) - ddof)
 
 
 def _products_before(xp, x):
-    """Product of all entries before each one on the last axis, in log₂ n doubling steps."""
+    """Product of all entries before each one on the last axis, in log₂ n doubling steps.
+
+    Not the whole product divided by the entry, which fails at a zero; and not a cumprod, which
+    functional does not have.
+    """
     ones = xp.ones_like(x[..., :1])
     p = xp.concatenate([ones, x[..., :-1]], axis=-1)
     step = 1

@@ -159,7 +159,7 @@ class Flip(Op):
 
 
 class Roll(Op):
-    """Elements moved round by `shift` along `axis`;  dx = g moved back."""
+    """Elements shifted cyclically by `shift` along `axis`;  dx = g shifted back."""
 
     @staticmethod
     def forward(xp, x, *, shift, axis):

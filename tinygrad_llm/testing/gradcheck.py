@@ -146,10 +146,10 @@ def _refuse(xs: list[Tensor], order: int) -> None:
 
 def _repeatable(fn: Callable[..., Any]) -> Taped:
     """fn with a list as its answer and the same random numbers in every call."""
-    start = random.positions()
+    start = random.state()
 
     def taped(xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-        random.rewind(start)
+        random.restore(start)
         y = fn(*xs)
         return [y] if isinstance(y, Tensor) else list(y)
 

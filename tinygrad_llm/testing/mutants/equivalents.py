@@ -10,6 +10,42 @@ from __future__ import annotations
 from tinygrad_llm.testing.mutants.generator import plain
 
 _LISTED: dict[str, list[tuple[str, str, str]]] = {
+    "Pow.backward": [
+        (
+            "return xp.where(xp.isfinite(g), g, 0.0) * 0.0",
+            "return xp.where(xp.isfinite(g), g, 1.0) * 0.0",
+            "of any finite number 0 times is 0",
+        ),
+        (
+            "return xp.where(xp.isfinite(g), g, 0.0) * 0.0",
+            "return xp.where(xp.isfinite(g), g, -1.0) * 0.0",
+            "of any finite number 0 times is 0",
+        ),
+    ],
+    "Sign.backward": [
+        (
+            "dx = xp.where(xp.isfinite(g), g, 0.0) * 0.0",
+            "dx = xp.where(xp.isfinite(g), g, 1.0) * 0.0",
+            "of any finite number 0 times is 0",
+        ),
+        (
+            "dx = xp.where(xp.isfinite(g), g, 0.0) * 0.0",
+            "dx = xp.where(xp.isfinite(g), g, -1.0) * 0.0",
+            "of any finite number 0 times is 0",
+        ),
+    ],
+    "CrossEntropy.backward": [
+        (
+            "logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(total == 0, 1.0, z), -1)",
+            "where Σq = 0, dz is 0 for every finite row",
+        ),
+        (
+            "logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(total == 0, -1.0, z), -1)",
+            "where Σq = 0, dz is 0 for every finite row",
+        ),
+    ],
     "GELUTanh.backward": [
         (
             "t = xp.tanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)) if t is None else t",
@@ -33,13 +69,13 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "LogSumExp.backward": [
         (
-            "y = xp.where(xp.isfinite(y), y, 0.0).reshape(kept)",
-            "y = xp.where(xp.isfinite(y), y, 1.0).reshape(kept)",
+            "y = xp.where(y == -math.inf, 0.0, y).reshape(kept)",
+            "y = xp.where(y == -math.inf, 1.0, y).reshape(kept)",
             "where y = −∞ every x is −∞, and e^(−∞ − c) is 0 for every finite c",
         ),
         (
-            "y = xp.where(xp.isfinite(y), y, 0.0).reshape(kept)",
-            "y = xp.where(xp.isfinite(y), y, -1.0).reshape(kept)",
+            "y = xp.where(y == -math.inf, 0.0, y).reshape(kept)",
+            "y = xp.where(y == -math.inf, -1.0, y).reshape(kept)",
             "where y = −∞ every x is −∞, and e^(−∞ − c) is 0 for every finite c",
         ),
     ],
@@ -122,6 +158,11 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "return xp.log(xp.where(t == 0, 2.0, t))",
             "where t = 0, backward chooses 0.0 instead, and ln 2 is finite as ln 1 is",
         ),
+        (
+            "return xp.log(xp.where(t == 0, 1.0, t))",
+            "return xp.log(xp.where(t == 0, 0.0, t))",
+            "where t = 0, backward chooses 0.0 instead: only a warning of ln 0 would be new",
+        ),
     ],
     "astype": [
         (
@@ -132,8 +173,8 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "ones_like": [
         (
-            "return Tensor(namespace(data).ones_like(data))",
-            "return Tensor(-namespace(data).ones_like(data))",
+            "return Tensor(values, requires_grad, device=device)",
+            "return Tensor(-values, requires_grad, device=device)",
             "Prod alone uses it: before and after both change their sign, as in _products_before",
         ),
     ],
@@ -151,37 +192,12 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "log_softmax": [
         (
-            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[0])",
-            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, -1)[0])",
+            "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, axis))",
+            "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, -1))",
             "each backward that calls it asks for axis −1",
-        ),
-        (
-            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[0])",
-            "return apply(softmax_ops.LogSoftmax, x, axis=_not_empty('log_softmax', x, axis)[-1])",
-            "of a tuple of one axis the first is the last",
         ),
     ],
     "_plan": [
-        (
-            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
-            "spare = iter(sorted(set(map(chr, range(98, 123))) - set(''.join(terms) + output)))",
-            "any unused letter will do as a twin; none left is an error, not a value",
-        ),
-        (
-            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
-            "spare = iter(sorted(set(map(chr, range(97, 124))) - set(''.join(terms) + output)))",
-            "any unused letter will do as a twin; none left is an error, not a value",
-        ),
-        (
-            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
-            "spare = iter(sorted(set(map(chr, range(97, 122))) - set(''.join(terms) + output)))",
-            "any unused letter will do as a twin; none left is an error, not a value",
-        ),
-        (
-            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms) + output)))",
-            "spare = iter(sorted(set(map(chr, range(97, 123))) - set(''.join(terms))))",
-            "every letter of the output is in a term",
-        ),
         (
             "sizes = {pair for t, shape in others for pair in zip(t, shape)}",
             "sizes = {pair for t, shape in others for pair in zip(shape, t)}",
@@ -225,7 +241,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "the reshape puts the axes of size 1 back",
         ),
     ],
-    "Sum.add": [
+    "Accumulator.add": [
         (
             "if self.owned and in_place:",
             "if self.owned:",
@@ -237,7 +253,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "every later part makes a new sum: cost",
         ),
     ],
-    "Sum.add_piece": [
+    "Accumulator.add_piece": [
         (
             "self.owned = True",
             "pass",
@@ -256,7 +272,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "of one element the first is the last",
         ),
         (
-            "if g is None and output[1].kind == 'f':",
+            "if g is None and dtype.kind == 'f':",
             "if g is None:",
             "no op reads the gradient of an output of integers",
         ),

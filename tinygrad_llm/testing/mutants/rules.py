@@ -60,7 +60,10 @@ _NO_NUMBER = {"tuple", "list", "set", "dict", "iter", "zip", "range", "slice", "
 _NUMBERS = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Subscript)
 _SEQUENCES = (ast.Tuple, ast.List)
 _NOT_EXCHANGED = {"isinstance", "hasattr", "getattr", "range", "slice", "swapaxes"}
-_SYMMETRIC = {"add", "multiply", "maximum", "minimum"}
+_SYMMETRIC = {
+    *("add", "multiply", "maximum", "minimum"),
+    *("equal", "not_equal", "logical_and", "logical_or"),
+}
 
 
 def values_of(statement: ast.stmt) -> Iterator[tuple[Any, Any, ast.expr]]:
@@ -240,7 +243,7 @@ def change_call(node: ast.expr) -> Changes:
 
 
 def _is_symmetric(node: ast.Call) -> bool:
-    """`multiply(a, b)`, or `pair("multiply", a, b)`, which makes the operands ready for it."""
+    """`multiply(a, b)`, or `operands("multiply", a, b)`, which makes the operands ready for it."""
     named = [each.value for each in node.args[:1] if isinstance(each, ast.Constant)]
     return not _SYMMETRIC.isdisjoint([_called(node), *named])
 

@@ -48,13 +48,13 @@ def outcome(mutant: Mutant, target: Target, check: Check, seconds: float = SECON
 
 def quietly(check: Check, name: str, seconds: float = SECONDS) -> None:
     """Run one check without warnings, in its own context, with the random streams put back."""
-    positions = random.positions()
+    positions = random.state()
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), time_limit(seconds):
             warnings.simplefilter("ignore")
             copy_context().run(check, name)
     finally:
-        random.rewind(positions)
+        random.restore(positions)
 
 
 def compiled(source: str, function: Function) -> CodeType:

@@ -17,10 +17,14 @@ from typing import Any, NamedTuple
 
 from tinygrad_llm import functional, graph
 from tinygrad_llm.ops.base import OPS, Op, Piece
+from tinygrad_llm.ops.indexing import along_axis
 from tinygrad_llm.ops.products import _plan
-from tinygrad_llm.ops.reductions import along_axis
 from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.tensor.operators import Operators
 from tinygrad_llm.testing.mutants.generator import Function, definition
+
+_METHODS = {**vars(Operators), **vars(Tensor)}
+"""What a Tensor can do, its own methods and those of its base."""
 
 
 class Target(NamedTuple):
@@ -48,8 +52,8 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
     },
     "engine": {
         graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
-        graph.Sum.add: ("add", "multiply", "getitem", "matmul"),
-        graph.Sum.add_piece: ("getitem", "embedding"),
+        graph.Accumulator.add: ("add", "multiply", "getitem", "matmul"),
+        graph.Accumulator.add_piece: ("getitem", "embedding"),
         graph._output_gradient: ("split", "topk"),
     },
 }
@@ -148,9 +152,9 @@ def _called_by(function: Function) -> Iterator[Function]:
         elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ("xp", "F"):
             meant = [vars(functional).get(node.attr)]
         elif in_op and isinstance(node, ast.Attribute):
-            meant = [vars(Tensor).get(node.attr)]
+            meant = [_METHODS.get(node.attr)]
         elif in_op:
-            meant = [vars(Tensor)[name] for name in _operators_in(node)]
+            meant = [_METHODS[name] for name in _operators_in(node)]
         yield from filter(_is_target, meant)
 
 
@@ -163,7 +167,7 @@ def _is_target(function: Any) -> bool:
     """A function of `ops`, one that `functional` offers, or a method of Tensor."""
     if not inspect.isfunction(function):
         return False
-    return _is_offered(function) or function in vars(Tensor).values() or _group(function) == "ops"
+    return _is_offered(function) or function in _METHODS.values() or _group(function) == "ops"
 
 
 def _is_offered(function: Function) -> bool:

@@ -88,6 +88,15 @@ exact(
 )
 exact(
     "pow",
+    "x⁰ has gradient 0 where an infinite one arrives",
+    lambda x, y: F.power(x, 0) * (y * y),
+    ([2.0, 3.0], [np.inf, -np.inf]),
+    [5.0, -7.0],
+    [0.0, 0.0],
+    [np.inf, np.inf],
+)
+exact(
+    "pow",
     "whole powers of negative numbers and of 0",
     lambda x: F.power(x, 3),
     ([-2.0, 0.0],),
@@ -157,6 +166,15 @@ unary("sign", lambda x: F.sign(x), smooth=False)
 exact("relu", "0 at 0", lambda x: F.relu(x), ([-1.0, 0.0, 2.0],), [5.0, 7.0, 11.0], [0, 0, 11])
 exact("abs", "0 at 0", lambda x: F.abs(x), ([-1.0, 0.0, 2.0],), [5.0, 7.0, 11.0], [-5, 0, 11])
 exact("sign", "0 at 0", lambda x: F.sign(x), ([-1.0, 0.0, 2.0],), [5.0, 7.0, 11.0], [0, 0, 0])
+exact(
+    "sign",
+    "0 where an infinite gradient arrives",
+    lambda x, y: F.sign(x) * (y * y),
+    ([2.0, -3.0], [np.inf, -np.inf]),
+    [5.0, 7.0],
+    [0.0, 0.0],
+    [np.inf, np.inf],
+)
 exact(
     "sigmoid",
     "finite far out",

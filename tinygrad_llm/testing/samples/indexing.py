@@ -140,3 +140,47 @@ exact(
     [[0.0], [20.0]],
     None,
 )
+
+
+@sample("sort", draws=5)
+def _without_ties(d: Drawer) -> Call:
+    x = d.distinct(d.shape((3, 3), (2, 3, 4), (4,), (0, 2), (3, 3, 3), min_ndim=1))
+    axis = d.axis(x.ndim)
+    return Call((x,), lambda x: F.sort(x, axis), {"axis": axis % x.ndim})
+
+
+exact(
+    "sort",
+    "equal values keep their order",
+    lambda x: F.sort(x),
+    ([2.0, 1.0, 2.0, 1.0],),
+    [3.0, 5.0, 7.0, 11.0],
+    [7.0, 3.0, 11.0, 5.0],
+)
+
+
+@sample("topk", draws=5)
+def _values_of_the_largest(d: Drawer) -> Call:
+    x = d.distinct(d.shape((3, 3), (2, 3, 4), (4,), (3, 3, 3), (3, 1), min_ndim=1, min_side=1))
+    axis = d.axis(x.ndim)
+    k = d.choice(*range(1, x.shape[axis] + 1), 0)
+    return Call((x,), lambda x: F.topk(x, k, axis), {"k": k, "axis": axis % x.ndim})
+
+
+exact(
+    "topk",
+    "of equal values the first",
+    lambda x: F.topk(x, 2)[0],
+    ([1.0, 3.0, 3.0, 3.0],),
+    [5.0, 7.0],
+    [0.0, 5.0, 7.0, 0.0],
+)
+exact(
+    "topk",
+    "NaN counts as larger than any number",
+    lambda x: F.topk(x, 2)[0],
+    ([1.0, np.nan, np.inf],),
+    [5.0, 7.0],
+    [0.0, 5.0, 7.0],
+    constant=True,
+)

@@ -76,6 +76,26 @@ exact(
 )
 exact(
     "crossentropy",
+    "a class with logit −∞ has probability 0, and costs nothing unless it is the target",
+    lambda z, target: F.cross_entropy(z, target, reduction="none"),
+    ([[0.0, 0.0, -np.inf], [-np.inf, 5.0, -np.inf]], [0, 1]),
+    [4.0, 6.0],
+    [[-2.0, 2.0, 0.0], [0.0, 0.0, 0.0]],
+    None,
+    value=[np.log(2.0), 0.0],
+)
+exact(
+    "crossentropy",
+    "an ignored row of NaN leaves no trace",
+    lambda z, target: F.cross_entropy(z, target),
+    ([[0.0, 0.0], [np.nan, np.nan]], [1, -100]),
+    4.0,
+    [[2.0, -2.0], [0.0, 0.0]],
+    None,
+    value=np.log(2.0),
+)
+exact(
+    "crossentropy",
     "the mean over no row is 0",
     lambda z, target: F.cross_entropy(z, target),
     ([[1.0, 2.0]], [-100]),
@@ -88,7 +108,7 @@ exact(
 
 @sample("softcrossentropy", draws=4)
 def _distributions(d: Drawer) -> Call:
-    """The target asks for a gradient too, and its rows need not sum to 1."""
+    """The target requires a gradient too, and its rows need not sum to 1."""
     shape = d.choice((3, 3), (2, 3), (2, 2, 3), (4,))
     z, t = d.array(shape), d.array(shape, size=1, positive=True)
     return Call(
@@ -106,6 +126,27 @@ def _smoothed_and_weighted(d: Drawer) -> Call:
         return F.cross_entropy(z, t, WEIGHTS, reduction=reduction, label_smoothing=smoothing)
 
     return Call((d.array((2, 4), size=10), d.array((2, 4), size=1, positive=True)), function)
+
+
+exact(
+    "softcrossentropy",
+    "a class with logit −∞ costs nothing where t = 0",
+    lambda z, t: F.cross_entropy(z, t, reduction="none"),
+    ([[0.0, 0.0, -np.inf]], [[0.25, 0.75, 0.0]]),
+    [4.0],
+    [[1.0, -1.0, 0.0]],
+    None,
+    value=[np.log(2.0)],
+)
+exact(
+    "softcrossentropy",
+    "the target's gradient is −ln p, infinite where p = 0",
+    lambda z, t: F.cross_entropy(z, t, reduction="none"),
+    ([[0.0, 0.0, -np.inf]], [[0.25, 0.75, 0.0]]),
+    [4.0],
+    None,
+    [[4.0 * np.log(2.0), 4.0 * np.log(2.0), np.inf]],
+)
 
 
 def elementwise(op: str, function: Callable, target: dict[str, Any], formula: Callable) -> None:
@@ -155,6 +196,16 @@ exact(
     "where t = 0: value 0, both gradients 0",
     lambda x, t: F.kl_div(x, t, reduction="none"),
     ([-1.0, -2.0], [0.0, 1.0]),
+    [5.0, 7.0],
+    [0.0, -7.0],
+    [0.0, 21.0],
+    value=[0.0, 2.0],
+)
+exact(
+    "kldiv",
+    "where t = 0, all is 0 at x = −∞ too",
+    lambda x, t: F.kl_div(x, t, reduction="none"),
+    ([-np.inf, -2.0], [0.0, 1.0]),
     [5.0, 7.0],
     [0.0, -7.0],
     [0.0, 21.0],

@@ -1,4 +1,4 @@
-"""Samples of the ops that reduce or order along axes, softmax included."""
+"""Samples of the ops that reduce along axes, cumulative sums and softmax included."""
 
 from __future__ import annotations
 
@@ -168,41 +168,6 @@ def _one_axis(d: Drawer) -> Call:
     x = d.array(d.shape((3, 3), (2, 3, 4), (4,), (0, 2), (3, 3, 3), min_ndim=1))
     axis = d.axis(x.ndim)
     return Call((x,), lambda x: F.cumsum(x, axis), {"axis": axis % x.ndim})
-
-
-@sample("sort", draws=5)
-def _without_ties(d: Drawer) -> Call:
-    x = d.distinct(d.shape((3, 3), (2, 3, 4), (4,), (0, 2), (3, 3, 3), min_ndim=1))
-    axis = d.axis(x.ndim)
-    return Call((x,), lambda x: F.sort(x, axis), {"axis": axis % x.ndim})
-
-
-exact(
-    "sort",
-    "equal values keep their order",
-    lambda x: F.sort(x),
-    ([2.0, 1.0, 2.0, 1.0],),
-    [3.0, 5.0, 7.0, 11.0],
-    [7.0, 3.0, 11.0, 5.0],
-)
-
-
-@sample("topk", draws=5)
-def _values_of_the_largest(d: Drawer) -> Call:
-    x = d.distinct(d.shape((3, 3), (2, 3, 4), (4,), (3, 3, 3), (3, 1), min_ndim=1, min_side=1))
-    axis = d.axis(x.ndim)
-    k = d.choice(*range(1, x.shape[axis] + 1), 0)
-    return Call((x,), lambda x: F.topk(x, k, axis), {"k": k, "axis": axis % x.ndim})
-
-
-exact(
-    "topk",
-    "of equal values the first",
-    lambda x: F.topk(x, 2)[0],
-    ([1.0, 3.0, 3.0, 3.0],),
-    [5.0, 7.0],
-    [0.0, 5.0, 7.0, 0.0],
-)
 
 
 def normalized(op: str, function: Callable) -> None:
