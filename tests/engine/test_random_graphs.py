@@ -9,9 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.engine.common import drawn
 from tests.engine.jets import Jet, bilinear, constant, elementwise, leaves, linear
@@ -267,8 +275,18 @@ class Engines(RuleBasedStateMachine):
         assert np.allclose(found, self.expected, rtol=1e-8, atol=1e-7)
 
 
-# No shrinking: it takes minutes here, and a failure prints every step as it is.
-Engines.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, phases=[Phase.generate], report_multiple_bugs=False
-)
-TestRandomGraphs = Engines.TestCase
+def played(examples: int) -> settings:
+    """No shrinking: it takes minutes here, and a failure prints every step as it is."""
+    phases = [Phase.generate]
+    return settings(
+        max_examples=examples, stateful_step_count=40, phases=phases, report_multiple_bugs=False
+    )
+
+
+def test_random_graphs():
+    run_state_machine_as_test(Engines, settings=played(200))
+
+
+@pytest.mark.slow
+def test_many_random_graphs():
+    run_state_machine_as_test(Engines, settings=played(3000))

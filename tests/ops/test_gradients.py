@@ -23,3 +23,12 @@ def test_every_check_of_an_op(name: str) -> None:
 def test_drawn_calls(sample: Sample, data: st.DataObject) -> None:
     call = data.draw(calls(sample))
     check_call(sample, call, precision=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", all_samples(), ids=repr)
+@settings(max_examples=150)
+@given(data=st.data())
+def test_many_drawn_calls(sample: Sample, data: st.DataObject) -> None:
+    call = data.draw(calls(sample))
+    check_call(sample, call, precision=False)

@@ -20,7 +20,7 @@ BOX_HEIGHT, LAYER_HEIGHT, GAP, MARGIN = 0.42, 0.82, 0.28, 0.3
 
 FILLS = {"leaf": "#CFE8F7", "op": "#F4F4F4", "result": "#FCE3C5"}
 LINES = {"leaf": COLOURS[0], "op": "#777777", "result": COLOURS[1]}
-MEANING = {"leaf": "leaf: asks for a gradient", "op": "op", "result": "result"}
+MEANING = {"leaf": "leaf: requires a gradient", "op": "op", "result": "result"}
 
 
 class _Box(NamedTuple):
