@@ -60,7 +60,7 @@ def _cupy(number: int) -> ModuleType:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
         raise RuntimeError(
-            "device 'cuda' needs CuPy: pip install 'tinygrad_llm[cuda13]' (or [cuda12]), "
+            "device 'cuda' needs CuPy: in the clone, pip install -e '.[cuda13]' (or '.[cuda12]'), "
             "or use device 'cpu'"
         ) from error
     try:
