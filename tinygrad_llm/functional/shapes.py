@@ -125,7 +125,7 @@ def flip(x: Any, axis: Any = None) -> Tensor:
 
 
 def roll(x: Any, shift: int | Sequence[int], axis: Any = None) -> Tensor:
-    """Elements shifted cyclically by `shift` along the axes; the flattened tensor when axis is None."""
+    """Elements shifted cyclically along the axes; the flattened tensor when axis is None."""
     x = tensor(x)
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, 0), x.shape)
