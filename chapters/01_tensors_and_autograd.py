@@ -8,7 +8,7 @@
 # chapter is about that one word: what a gradient is, how a program finds it for any expression,
 # and how you can tell a right gradient from a wrong one. Everything later rests on it.
 #
-# **中文导读** 大模型的学习只靠一条规则：先量出错了多少，再问每个参数该往哪个方向动，
+# **中文导读** 大模型的学习只靠一条规则：先衡量错了多少，再问每个参数该往哪个方向动，
 # 然后动一小步。“往哪个方向”就是梯度。本章讲三件事：梯度是什么；程序怎样为任意
 # 表达式求出梯度；怎样判断一个梯度是对是错。后面各章都建立在这上面。
 #
@@ -55,12 +55,13 @@ def constant(array):
 #
 # A tensor is a block of memory with a way to read it: a **shape** (形状), a **dtype** (数据类型:
 # how many bytes a number takes and what they mean) and **strides** (步幅: how many bytes to go to
-# the next element along each axis). Another shape or another order of the axes is another way to
-# read, no more. The result is a **view** (视图): the same memory, nothing copied.
-# **Broadcasting** (广播) goes one step further: it repeats a row by a stride of 0.
+# the next element along each axis). Another order of the axes is another way to read, no more, and
+# so is another shape where strides can say it. The result is a **view** (视图): the same memory,
+# nothing copied. Where strides cannot say it, as for all elements of a transpose in one row,
+# `reshape` copies. **Broadcasting** (广播) goes one step further: a stride of 0 repeats a row.
 #
-# **中文导读** 张量是一块内存加一种读法：形状、数据类型、步幅。转置和改形状只改读法，
-# 不搬数据，得到的叫视图。广播也不复制：步幅为 0，同一行被反复读。
+# **中文导读** 张量是一块内存加一种读法：形状、数据类型、步幅。转置只改读法，不搬数据，得到的
+# 叫视图；改形状在步幅能表达时也是视图，否则要复制。广播不复制：步幅为 0，同一行被反复读。
 
 # %%
 lesson.heading("1 · What a tensor is")
@@ -68,18 +69,19 @@ x = constant(np.arange(6, dtype=np.float32).reshape(2, 3))
 readings = {
     "x.T": x.T,
     "x.reshape(3, 2)": x.reshape(3, 2),
+    "x.T.reshape(6)": x.T.reshape(6),
     "x[:, 1]": x[:, 1],
     "x[0] broadcast to (4, 3)": F.broadcast_to(x[0], (4, 3)),
     "x + x[0]": x + x[0],
 }
 rows = []
 for name, tensor in readings.items():
-    memory = "its own" if tensor.data.base is None else "that of x"
+    memory = "that of x" if np.shares_memory(tensor.numpy(), x.numpy()) else "its own"
     rows.append([name, tensor.shape, tensor.data.strides, memory])
 lesson.table(["tensor", "shape", "strides (bytes)", "memory"], rows)
 lesson.say(
     f"x has shape {x.shape} and dtype {x.dtype}, 4 bytes a number, so its strides are",
-    f"{x.data.strides}. Only x + x[0] computed anything; the others read x in another way.",
+    f"{x.data.strides}. Only x + x[0] computed anything, and only x.T.reshape(6) was copied.",
 )
 
 # %% [markdown]
@@ -96,10 +98,11 @@ lesson.say(
 # bends within the step; this error shrinks like h (forward) or h² (central). **Rounding**
 # (舍入误差): two numbers that are nearly equal are subtracted, and the quotient is off by about
 # ε/h, with ε the precision of the dtype. The complex step subtracts nothing, so h may be as small
-# as you like; but f must take complex numbers.
+# as you like; but f must be smooth, take complex numbers, and be written without |x|, max or
+# comparisons.
 #
-# **中文导读** 让 x 动一小步 h，看 f 动多少，两者之商就是差分。它不用微积分，所以是全书
-# 的“裁判”。h 太大，曲线在一步之内已经弯了（截断误差）；h 太小，两个几乎相等的数相减，
+# **中文导读** 让 x 动一小步 h，看 f 动多少，两者之商就是差商（有限差分）。它不用微积分，所以是
+# 整门课程的“裁判”。h 太大，曲线在一步之内已经弯了（截断误差）；h 太小，两个几乎相等的数相减，
 # 有效数字丢光（舍入误差）。中间有一个最佳点。复步法不做减法，没有这个矛盾。
 
 # %%
@@ -131,18 +134,17 @@ rows = [[name, f"{steps[e.argmin()]:.0e}", f"{e.min():.1e}"] for name, e in erro
 lesson.table(["method", "best step h", "error at that h"], rows)
 rule, tiny = (errors["central, float64"][np.searchsorted(steps, h)] for h in (STEP, 1e-12))
 lesson.say(
-    f"Errors are relative, the worst of {len(points)} points. The rule of thumb for a central",
-    f"difference is h = ε^(1/3), in float64 {STEP:.0e}: there the error is {rule:.0e}. Smaller is",
-    f"not better: at h = 1e-12 it is {tiny:.0e}. In float32 no h shows an error of 1e-6, so every",
-    "gradient check of this course runs in float64.",
+    f"Errors: the largest of {len(points)} points, divided by the largest slope. The rule of",
+    f"thumb for a central difference is h = ε^(1/3), in float64 {STEP:.0e}: there the error is",
+    f"{rule:.0e}. Smaller is not better: at h = 1e-12 it is {tiny:.0e}. In float32 no difference",
+    "gets below 1e-6, so every gradient check of this course runs in float64.",
 )
 theory = {
     "rounding, ε/h (float64)": np.finfo(np.float64).eps / steps,
     "truncation, h²": np.where(steps > 1e-8, steps**2, np.nan),
 }
-lines, labels = errors | theory, ("step h", "worst relative error")
-title = "Derivatives by measurement: error and step (dots: the best step)"
-figure = plot.curves(steps, lines, title, *labels, log=True, lowest=list(errors)[:4])
+lines, labels = errors | theory, ("step h", "largest error / largest slope")
+figure = plot.curves(steps, lines, "Error and step", *labels, log=True, lowest=list(errors)[:4])
 lesson.figure(figure, "finite_differences")
 bar, error = ("forward difference", best["forward, float64"]), best["central, float64"]
 lesson.claim("central", "central difference, best h, float64: error", error, below=bar)
@@ -293,10 +295,11 @@ class Cube(Op):
 
 x = leaf([1.0, 2.0])
 first = grad(apply(Cube, x).sum(), x, create_graph=True)
-second = grad(first.sum(), x)
+cube = gradcheck(lambda x: apply(Cube, x), x, name="Cube")
 lesson.say(
-    "The library's tanh is above; the file of this chapter has Cube, which is yours to change.",
-    f"At x = 1, 2 its slope is {first.tolist()} and its second derivative {second.tolist()}.",
+    "The library's tanh is above; the file of this chapter has Cube, which is yours to break.",
+    f"At x = 1, 2: slope {first.tolist()}, second derivative {grad(first.sum(), x).tolist()};",
+    f"gradcheck (section 7) agrees to {cube:.0e}.",
 )
 
 # %% [markdown]
@@ -304,8 +307,8 @@ lesson.say(
 #
 # An output with many elements has no single slope. A test must weigh the elements by some v, the
 # **cotangent** (余切向量), and compare vᵀJ. The lazy choice is ones, `y.sum().backward()`. Now take
-# **softmax** (归一化指数, G02): its outputs sum to 1 whatever x is. So their sum has gradient zero,
-# exactly. A backward that returns zeros, always, passes that test. A drawn v catches it at once.
+# **softmax** (归一化指数函数, G02): its outputs sum to 1 whatever x is. So their sum has gradient
+# zero, exactly. A backward that returns zeros, always, passes that test. A drawn v catches it.
 #
 # **中文导读** 检验向量输出的梯度时，要给各个输出配权重 v。若 v 全取 1，softmax 的输出之和
 # 恒为 1，梯度恒为零：一个永远返回零的错误实现也能通过。v 必须随机抽取。
@@ -342,27 +345,25 @@ lesson.claim("hole", "a softmax whose backward is zero: gap under a drawn v", ga
 lesson.claim("passes", "the same under v = ones: it passes", bar[1], below=("the limit", 1e-6))
 
 # %% [markdown]
-# ## 7 · Every op before the judge (逐个检验算子)
+# ## 7 · Thirty functions before the judge (检验三十个函数)
 #
 # `gradcheck(fn, inputs, order=2)` does what the last sections did by hand: drawn cotangents, finite
 # differences in float64, for the gradient and for the gradient of the gradient. It raises when an
-# error exceeds 1e-6, and returns the worst error. Inputs keep away from kinks (拐点: |x| and ReLU
-# at 0), where there is no slope to compare with.
+# error exceeds 1e-6, and returns the worst error. Inputs have both signs, for a ReLU that passes
+# everything is right where x > 0; and they keep away from kinks (折点，即不可导点: |x| and ReLU at
+# 0), where there is no slope to compare with.
 #
 # **中文导读** gradcheck 把前几节的手工检验变成一个函数：随机余切向量、float64 差分、一阶和
-# 二阶导数。下表是各个算子的最大误差，都应小于 1e-6。
+# 二阶导数。输入有正有负，否则“全部放行”的 ReLU 也能过关。运行输出的表列出每个函数的最大误差，
+# 都应小于 1e-6。
 
 # %%
-lesson.heading("7 · Every op before the judge")
+lesson.heading("7 · Thirty functions before the judge")
 named = "exp log sqrt sin tanh sigmoid relu gelu silu softplus abs softmax log_softmax logsumexp"
+reductions = [F.sum, F.mean, F.var, F.std, F.max, F.prod]
 of_one = {name: getattr(F, name) for name in named.split()} | {
     "x ** 3": lambda x: x**3,
-    "sum": lambda x: x.sum(axis=0),
-    "mean": lambda x: x.mean(axis=1),
-    "var": lambda x: x.var(axis=1),
-    "std": lambda x: x.std(axis=1),
-    "max": lambda x: x.max(axis=1),
-    "prod": lambda x: x.prod(axis=1),
+    **{each.__name__: lambda x, each=each: each(x, axis=1) for each in reductions},
     "x[[1, 0, 1]]": lambda x: x[[1, 0, 1]],
     "cross_entropy": lambda x: F.cross_entropy(x, constant([2, 0])),
 }
@@ -377,16 +378,17 @@ of_two = {
 }
 
 
-def spaced(count):
-    """`count` inputs (2, 3) > 0 with no two elements equal or nearly so."""
+def spaced(count, signs):
+    """`count` inputs (2, 3), none near 0, with no two sizes equal or nearly so."""
     values = 0.5 + 0.25 * rng.permutation(6 * count) + rng.uniform(0.0, 0.1, 6 * count)
-    return [leaf(part) for part in values.reshape(count, 2, 3)]
+    return [leaf(part) for part in (values * rng.choice(signs, 6 * count)).reshape(count, 2, 3)]
 
 
 worst = {}
 for name, fn in lesson.progress((of_one | of_two).items(), "gradcheck"):
     count, draws = 2 if name in of_two else 1, 1 if lesson.quick else 3
-    worst[name] = max(gradcheck(fn, spaced(count), order=2) for _ in range(draws))
+    signs = [1.0] if name in ("log", "sqrt", "a ** b") else [-1.0, 1.0]
+    worst[name] = max(gradcheck(fn, spaced(count, signs), name=name) for _ in range(draws))
 cells = [[name, f"{error:.0e}"] for name, error in worst.items()]
 rows = [[*a, *b, *c] for a, b, c in zip(cells[0::3], cells[1::3], cells[2::3])]
 lesson.table(["function", "error"] * 3, rows)
@@ -405,12 +407,14 @@ lesson.claim("ops", statement, worst[last], below=("the limit", 1e-6))
 # $$x \leftarrow x - \frac{f'(x)}{f''(x)},\qquad\text{and in several dimensions}\qquad
 #   x \leftarrow x - H^{-1}\nabla f$$
 #
-# with the **Hessian** (海森矩阵) H of all second derivatives. It doubles the number of right digits
-# with each step. **Gradient descent** (梯度下降), x ← x − α∇f, needs no H, and so it is what large
-# models use; but down a narrow valley it creeps.
+# with the **Hessian** (海森矩阵) H of all second derivatives. Near a minimum it doubles the
+# number of right digits with each step; far from one it may leap uphill first, as its second step
+# does in the figure. **Gradient descent** (梯度下降), x ← x − α∇f, needs no H, and so it is what
+# large models use; but down a narrow valley it creeps.
 #
 # **中文导读** 反向传播本身也由算子组成，同样可以记录、再求导，得到二阶导数。牛顿法利用它，
-# 每走一步有效数字大约翻倍；梯度下降不需要海森矩阵，但在狭长的谷里走得很慢。
+# 接近极小点时每走一步有效数字大约翻倍（离得远时可能先跳上坡，如图）；梯度下降不需要海森矩阵，
+# 但在狭长的谷里走得很慢。
 
 # %%
 lesson.heading("8 · The slope of a slope")
@@ -450,10 +454,10 @@ for name, way in ways.items():
     while np.abs(way[-1] - 1.0).max() > 1e-6 and len(way) <= patience:
         way.append(way[-1] - moves[name](way[-1]))
 rows = [[name, len(way) - 1, f"{np.abs(way[-1] - 1.0).max():.0e}"] for name, way in ways.items()]
-lesson.say("Down Rosenbrock's valley, until both coordinates are within 1e-6 of the minimum:")
+lesson.say(f"Rosenbrock's valley, to within 1e-6 of the minimum, or for {patience} steps:")
 lesson.table(["method", "steps", "distance at the end"], rows)
-title = "Two ways down Rosenbrock's valley, to the minimum at (1, 1)"
-lesson.figure(plot.descent(valley, ways, ((-1.7, 1.7), (-4.2, 2.5)), title), "newton")
+figure = plot.descent(valley, ways, ((-1.7, 1.7), (-4.2, 2.5)), "Two ways to the minimum at (1, 1)")
+lesson.figure(figure, "newton")
 
 by_tape = hessian(value, leaf(start)).numpy()
 slopes = [lambda at: gradient(at)[0], lambda at: gradient(at)[1]]
@@ -461,7 +465,9 @@ quotients = [lambda at, i=i: numeric_gradient(value, at)[i] for i in (0, 1)]
 rows = [[numeric_gradient(each, start) for each in pair] for pair in (slopes, quotients)]
 once, twice = (relative_error(by_tape, np.array(pair)) for pair in rows)
 few, bar = len(ways["Newton"]) - 1, ("gradient descent", len(ways["gradient descent"]) - 1)
-lesson.claim("newton", "Newton: steps to the minimum", few, below=bar, scale="count")
+lesson.claim(
+    "newton", "Newton: steps to the minimum, beside a walk cut off", few, below=bar, scale="count"
+)
 bar = ("differences of differences", twice)
 lesson.claim("hessian", "Hessian against differences of gradients: error", once, below=bar)
 
@@ -533,10 +539,10 @@ lesson.say("Run backward twice:", complaint(square.backward))
 # `.grad` **accumulates** (梯度累积) over calls of `backward`: section 4 again, over calls. That is
 # useful for a large batch in pieces, and a classic mistake in a training loop: set `.grad` to None
 # before each step. The second trap: a loss holds its whole tape. Keep a list of losses "for a
-# plot", and you keep every array of every step. Keep `loss.item()`, a number.
+# plot", and you keep every array that an op has saved, of every step. Keep `loss.item()`, a number.
 #
 # **中文导读** 多次调用 backward，.grad 会一直累加；训练循环里每步之前要清空。另一个陷阱：
-# loss 连着整条计算图，把每步的 loss 存进列表，就把每步的中间结果全留在了内存里。
+# loss 连着整张计算图，把每步的 loss 存进列表，就把每步保存的中间结果全留在了内存里。
 
 # %%
 lesson.heading("11 · What stays in memory")
@@ -557,7 +563,7 @@ saved = {id(a): a for loss in losses for node in plot.tape(loss) for a in node.s
 arrays = [a for a in saved.values() if type(a) is type(batch.data)]
 kept, numbers = sum(a.nbytes for a in arrays), sys.getsizeof(0.0) * len(losses)
 alive = f"{len(arrays)} arrays alive, {kept / 2**20:.1f} MiB"
-lesson.say(f"A list of 20 losses keeps {alive}. A list of 20 numbers takes {numbers} bytes.")
+lesson.say(f"A list of 20 losses keeps {alive}. 20 numbers take {numbers} bytes.")
 lesson.claim("memory", "bytes that 20 losses keep", kept, above=("20 numbers", numbers))
 
 # %% [markdown]

@@ -111,6 +111,10 @@ class Lesson:
             self.say("They are at the end of this chapter's file. To grade yours:")
             print(f"  python -m chapters check {self.number} my_solution.py")
         self.heading(f"Verdicts ({mode} run, seed {self.options.seed})")
+        self.say(
+            "Each claim's value must lie in its band, the range seen over several seeds and",
+            "widened (see chapters/bands.json), and beat a baseline, given last.",
+        )
         for verdict in verdicts:
             print("\n".join(verdict.lines()))
         good = sum(verdict.passed for verdict in verdicts)
