@@ -56,6 +56,9 @@ def run_all(chapters: Sequence[Chapter], arguments: list[str]) -> bool:
     last = ("all" if len(outcomes) > 1 else "", f"{held}/{made}", total, "PASS" if good else "FAIL")
     rows = [outcome.summary() for outcome in outcomes] + ([last] if len(outcomes) > 1 else [])
     print("\n" + text.table(("chapter", "claims", "seconds", "verdict"), rows))
+    first = chapters[0].path.relative_to(ROOT).as_posix()
+    hint = f"To learn from a chapter, read its file while it runs: python {first}"
+    print(f"\n{hint}\nFigures: chapters/out. Terms: chapters/glossary.md.")
     return good
 
 

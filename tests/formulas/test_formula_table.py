@@ -97,3 +97,17 @@ def test_a_closed_pipe_is_no_error():
     done = subprocess.run(COMMAND, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_ids_show_all_that_is_known_of_them(capsys):
+    assert main(["F07", "G01"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("F07  error at the output", "WRONG", "000 §4.1.2", "printed:", "G01", "mistake:"):
+        assert text in shown
+    assert "test_f07_output_error_holds_the_derivative_once" in shown
+
+
+def test_an_unknown_id_is_one_clear_error(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["F99"])
+    assert "there is no formula F99: ids are F01 to F90" in capsys.readouterr().err

@@ -5,11 +5,12 @@ Rows are tuples of strings. Widths are counted in terminal columns, two for a Ch
 
 from __future__ import annotations
 
+import inspect
 import unicodedata
 
 from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry
 from tinygrad_llm.formulas.marks import MarkedTest
-from tinygrad_llm.formulas.registry import FORMS
+from tinygrad_llm.formulas.registry import FORMS, Forms
 
 HEADER = ("id", "source", "subject", "verdict", "implemented in", "test (pytest -k)", "state")
 _SHARES = {1: 13, 2: 39, 4: 19, 5: 19}
@@ -91,3 +92,24 @@ def counts(lines: list[Row]) -> str:
     if unknown := states.count("-"):
         parts.append(f"{unknown} with forms but no tests at hand to say")
     return ", ".join(parts)
+
+
+def describe(entry: Entry, tests: list[MarkedTest] | None) -> str:
+    """All that is known of one formula, a fact a line; its forms by their docstrings."""
+    names = [test.name for test in tests or () if entry.id in test.ids]
+    known = "no article states it; the system needs it"
+    source = known if entry.source == "-" else f"{entry.source} (number of the article, section)"
+    lines = [
+        f"{entry.id}  {entry.subject}",
+        f"source       {source}",
+        f"verdict      {entry.verdict.value}",
+        f"implemented  {', '.join(entry.where) or '-'}",
+        f"tests        {', '.join(names) or '-'}",
+    ]
+    forms = FORMS.get(entry.id, Forms())
+    shown = {"corrected": forms.corrected, "printed": forms.printed, "mistake": forms.mistake}
+    for role, form in shown.items():
+        if form is not None:
+            text = inspect.getdoc(form) or form.__name__
+            lines += ["", f"{role}:", *(f"  {line}".rstrip() for line in text.splitlines())]
+    return "\n".join(lines)
