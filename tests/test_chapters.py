@@ -141,9 +141,10 @@ def test_runner_prints_a_line_a_chapter_and_a_table(small):
         "01 first words: 1/1 claims, # s, PASS", note.format("01"),
         "03a second: 1/1 claims, # s, PASS", note.format("03a"), "",
     ]  # fmt: skip
-    assert [line.split("  ")[-1] for line in lines[5:]] == [
+    assert [line.split("  ")[-1] for line in lines[5:10]] == [
         "verdict", "───────", "PASS", "PASS", "PASS",
     ]  # fmt: skip
+    assert lines[11].endswith(": python chapters/01_first_words.py")
     assert run(root, "-m", "chapters", "3A").stdout.startswith("03a second: 1/1 claims")
 
 
