@@ -13,10 +13,10 @@ import os
 import signal
 import sys
 import threading
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 from chapters.catalogue import chapter, load
 from chapters.checks import Exercise, Failure, describe, place
@@ -28,7 +28,9 @@ LATE = 75
 """Exit code after a report that something did not finish."""
 
 SMALLEST = "smallest input that fails"
-ASKED = "it was asked for"
+RUNNING = "it was running"
+
+STDERR = "your code, on standard error: "
 
 
 class Printed(io.StringIO):
@@ -43,6 +45,20 @@ class Printed(io.StringIO):
         self.truncate()
 
 
+class Labelled(io.TextIOBase):
+    """Standard error with a label before each line, so that a reader knows whose words they are."""
+
+    def __init__(self, stream: TextIO):
+        self.stream, self.begins = stream, True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self.stream.write(STDERR + line if self.begins else line)
+            self.begins = line.endswith("\n")
+        self.stream.flush()
+        return len(text)
+
+
 class Grader:
     """Grades one file; `call` is what is being asked of it at the moment."""
 
@@ -51,8 +67,15 @@ class Grader:
         # Reports keep the way out to themselves: file descriptor 1 now leads to standard error.
         self.reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
-        self.printed = Printed()
+        self.printed, self.errors = Printed(), Labelled(sys.stderr)
         self.call = ""
+
+    def listening(self) -> ExitStack:
+        """Within it, what the reader's code prints is kept, and its standard error labelled."""
+        stack = ExitStack()
+        stack.enter_context(redirect_stdout(self.printed))
+        stack.enter_context(redirect_stderr(self.errors))
+        return stack
 
     def report(self, **fields: Any) -> None:
         self.reports.write(json.dumps(fields) + "\n")
@@ -62,7 +85,7 @@ class Grader:
         """The reader's module; None, with a report, when it does not load."""
         stop = self._time_limit("")
         try:
-            with redirect_stdout(self.printed):
+            with self.listening():
                 module = load(self.file, "my_solution")
         except SyntaxError as error:
             self._fail("", _syntax(error, self.file))
@@ -95,7 +118,7 @@ class Grader:
         from hypothesis.errors import Flaky
 
         try:
-            with redirect_stdout(self.printed):
+            with self.listening():
                 exercise.run(answer, self.file, self._started)
         except Flaky as error:
             complaint = "it gives different answers to the same input"
@@ -121,7 +144,7 @@ class Grader:
             while frame is not None and frame.f_code.co_filename != str(self.file):
                 frame = frame.f_back
             where = f"; it was in {place(self.file, frame.f_lineno)}" if frame else ""
-            self._fail(name, f"it did not finish within {self.seconds:g} s{where}", ASKED)
+            self._fail(name, f"it did not finish within {self.seconds:g} s{where}", RUNNING)
             os._exit(LATE)
 
         timer = threading.Timer(self.seconds, late)

@@ -13,7 +13,7 @@ from typing import Any
 from chapters import text
 from chapters.catalogue import ROOT, Chapter, load
 from chapters.checks import Exercise
-from chapters.grader import LATE
+from chapters.grader import LATE, MOST_PRINTED
 
 SECONDS = 20.0
 """For each exercise, unless the reader says otherwise."""
@@ -40,16 +40,20 @@ def check_file(which: Chapter, name: str, seconds: float) -> bool:
         raise FileNotFoundError(f"there is no file {name}")
     exercises = {each.name: each for each in load(which.exercises, "exercises").EXERCISES}
     print(f"Chapter {which.number}, {len(exercises)} exercises, {name}")
-    passed = 0
+    passed, missing = 0, []
     for report in _all_reports(which, file.resolve(), seconds, list(exercises)):
-        if report["name"]:
+        if report["verdict"] == "MISSING":
+            missing.append(report["name"])
+        elif report["name"]:
             _print_verdict(exercises[report["name"]], report)
             passed += report["verdict"] == "PASS"
-            continue
-        _print_printed("while it loads", report.get("printed", ""))
-        if report["verdict"] == "FAIL":
-            print(f"it does not load: {report['complaint']}")
-            return False
+        else:
+            _print_printed("while it loads", report.get("printed", ""))
+            if report["verdict"] == "FAIL":
+                print(text.paragraph(f"it does not load: {report['complaint']}"))
+                return False
+    if missing:
+        print(text.paragraph(f"not yet written: {', '.join(missing)}"))
     print(f"\n{passed} of {len(exercises)} exercises pass")
     return passed == len(exercises)
 
@@ -111,8 +115,6 @@ def _with_end(reports: list[dict[str, Any]], names: list[str], how: str) -> list
 
 def _print_verdict(exercise: Exercise, report: dict[str, Any]) -> None:
     print(f"{report['verdict']:8}{exercise.signature}")
-    if report["verdict"] == "MISSING":
-        print(f"        your file has no {exercise.name}")
     if report.get("call"):
         print(f"        {report['shown']}:")
         print(textwrap.indent(report["call"], " " * 12))
@@ -128,6 +130,6 @@ def _print_printed(when: str, printed: str) -> None:
     if lines:
         print(f"        your code printed, {when}:")
         for line in lines[:MOST_LINES]:
-            print(f"          | {line}")
-        if len(lines) > MOST_LINES:
-            print(f"          | … and {len(lines) - MOST_LINES} more lines")
+            print(text.clip(f"          | {line}", text.columns()))
+        if len(lines) > MOST_LINES or len(printed) >= MOST_PRINTED:
+            print("          | … and more")

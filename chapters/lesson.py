@@ -19,7 +19,7 @@ import numpy as np
 from chapters import options as shared
 from chapters import text
 from chapters.catalogue import HERE, OUT, ROOT
-from chapters.verdicts import Bar, Claim, Scale, Verdict, judge_all, read_bands
+from chapters.verdicts import LIMIT, Bar, Claim, Scale, Verdict, judge_all, read_bands
 from tinygrad_llm import manual_seed
 
 
@@ -45,7 +45,7 @@ class Lesson:
 
     def heading(self, title: str) -> None:
         """The title of a section; like all that is printed, followed by an empty line."""
-        print(f"\n{title}\n{'─' * text.width(title)}\n")
+        print(f"\n{title}\n{'─' * min(text.width(title), text.columns())}\n")
 
     def say(self, *sentences: str) -> None:
         """Sentences as one paragraph."""
@@ -68,7 +68,7 @@ class Lesson:
         """The items, with a progress bar on a terminal."""
         from tqdm import tqdm
 
-        return tqdm(items, desc=what, leave=False, disable=None, ncols=text.WIDTH)
+        return tqdm(items, desc=what, leave=False, disable=None, ncols=text.columns())
 
     def figure(self, figure: Any, name: str) -> None:
         """Save a figure as chapters/out/NN_name.png and say where it is."""
@@ -92,7 +92,7 @@ class Lesson:
 
         below, above: the baseline that the value must beat, ("its name", value); one of the two.
         scale: how far values lie apart over seeds: by factors ("log"), by differences ("linear"),
-            by differences of whole numbers ("count").
+            by differences of whole numbers ("count"), or by factors up to 1e-6 ("gradient").
         Raises ValueError for a claim without a baseline, and for a key used twice.
         """
         if (below is None) == (above is None):
@@ -100,6 +100,12 @@ class Lesson:
         if any(each.key == key for each in self.claims):
             raise ValueError(f"claim {key}: the key is taken")
         self.claims.append(Claim(key, statement, float(value), scale, below, above))
+
+    def agrees(
+        self, key: str, statement: str, error: float, baseline: Bar = ("the limit", LIMIT)
+    ) -> None:
+        """State that a gradient is right: its error against finite differences, up to `LIMIT`."""
+        self.claim(key, f"{statement}: error", error, below=baseline, scale="gradient")
 
     def close(self) -> None:
         """Print the verdicts and hand them to the runner; exit code 1 when one failed."""

@@ -1,8 +1,9 @@
-"""Words and tables in a terminal of 80 columns."""
+"""Words and tables in a terminal of up to 80 columns."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import textwrap
 import unicodedata
@@ -10,6 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 WIDTH = 80
+"""Columns that are used at most: longer lines tire the eye."""
+
+_LEAST = 24
+"""Columns that are used at least, so that an indent leaves room for words."""
+
+
+def columns() -> int:
+    """The width of the terminal, but no more than `WIDTH`; `WIDTH` where there is no terminal."""
+    return max(_LEAST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
 
 
 def use_utf8() -> None:
@@ -48,7 +58,16 @@ def show(value: Any) -> str:
 def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
     """`text` filled to the width of the terminal; `first` is the indent of its first line."""
     lead = indent if first is None else first
-    return textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=indent)
+    return textwrap.fill(text, columns(), initial_indent=lead, subsequent_indent=indent)
+
+
+def clip(text: str, columns: int) -> str:
+    """`text` in at most so many columns, cut with an ellipsis."""
+    if width(text) <= columns:
+        return text
+    while width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:

@@ -18,10 +18,14 @@ RULE = (
     "A band is the lowest to the highest value over the seeds, widened on each side by the whole "
     "distance between the two. On a log scale the distance is counted in decades and is at least "
     "one: rounding differs from processor to processor by that much. On a linear scale it is at "
-    "least a millionth of the highest value, and for a count at least one."
+    "least a millionth of the highest value, and for a count at least one. The error of a "
+    "gradient has a log scale, and its band ends at the course's own limit for it, 1e-6."
 )
 
-Scale = Literal["log", "linear", "count"]
+LIMIT = 1e-6
+"""The largest error at which the course calls a gradient right."""
+
+Scale = Literal["log", "linear", "count", "gradient"]
 Bar = tuple[str, float]
 """What a claim must beat: the name of a baseline, and its value in the same run."""
 
@@ -89,18 +93,23 @@ def judge_all(claims: Sequence[Claim], bands: dict[str, tuple[float, float]]) ->
 def band_of(values: Sequence[float], scale: Scale) -> tuple[float, float]:
     """The band of these values over seeds, by `RULE`.
 
-    Raises ValueError for values that are not finite, or not positive on a log scale.
+    Raises ValueError for values that are not finite, or not positive on a log scale, and for the
+    error of a gradient that is above `LIMIT`.
     """
     if not all(math.isfinite(v) for v in values):
         raise ValueError(f"no band from values that are not finite: {list(values)}")
     low, high = min(values), max(values)
-    if scale != "log":
+    if scale in ("linear", "count"):
         widening = max(high - low, 1.0 if scale == "count" else 1e-6 * abs(high))
         return low - widening, high + widening
     if low <= 0:
         raise ValueError(f"a log scale takes no value that is not positive: {list(values)}")
     factor = max(high / low, 10.0)
-    return low / factor, high * factor
+    if scale == "log":
+        return low / factor, high * factor
+    if high > LIMIT:
+        raise ValueError(f"the error of a gradient is above {LIMIT:g}: {list(values)}")
+    return low / factor, min(high * factor, LIMIT)
 
 
 def read_bands(number: str, mode: str) -> dict[str, tuple[float, float]]:

@@ -22,6 +22,7 @@ from chapters import lesson, measure, options, runner, text, verdicts
 from chapters.__main__ import main
 from chapters.catalogue import HERE, ROOT, chapter, chapters, load
 from chapters.verdicts import Claim, band_of, judge, judge_all
+from tinygrad_llm.formulas.numeric import AGREEMENT
 
 SMALL = '''"""A chapter of one claim."""
 import sys
@@ -120,7 +121,7 @@ def test_glossary_has_the_terms_that_chapters_introduce():
     rows = (HERE / "glossary.md").read_text("utf-8").splitlines()
     known = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows if row.startswith("|")]
     assert all(len(row) == 3 and all(row) for row in known)
-    chinese = {row[1] for row in known}
+    chinese = {row[1].partition("（")[0] for row in known}
     for which in chapters():
         prose = which.path.read_text("utf-8").replace("\n# ", " ")
         terms = re.findall(r"\*\*[^*]+\*\* \(([\u4e00-\u9fff–]+)", prose)
@@ -163,6 +164,15 @@ def test_a_chapter_of_its_own_fails_by_its_exit_code(small):
     done = run(root, "chapters/01_small.py")
     assert done.returncode == 1
     assert "FAIL  news\n" in done.stdout and "1 of 2 claims hold" in done.stdout
+
+
+def test_a_chapter_that_stops_counts_what_it_would_have_claimed(small):
+    root = small("01_first.py", "def broken(:")
+    small("02_lost.py", "import no_such_module")
+    done = run(root, "-m", "chapters")
+    assert "01 first: 0/1 claims" in done.stdout and "FAIL" in done.stdout
+    assert "invalid syntax, in 01_first.py, line 8" in " ".join(done.stdout.split())
+    assert "'no_such_module': use .venv/bin/python, or" in " ".join(done.stdout.split())
 
 
 def test_planted_bands_make_the_run_fail(course, tmp_path):
@@ -298,9 +308,18 @@ def test_band_of_a_count_is_at_least_one_wider_on_each_side(values):
     assert band_of(values, "count") == (min(values) - spread, max(values) + spread)
 
 
-@pytest.mark.parametrize("values, scale", [([1.0, math.nan], "linear"), ([1.0, 0.0], "log")])
+def test_the_band_of_a_gradients_error_ends_at_the_courses_limit():
+    assert verdicts.LIMIT == AGREEMENT
+    assert band_of([1e-12, 1e-7], "gradient") == (pytest.approx(1e-17), 1e-6)
+    assert band_of([1e-9, 2e-9], "gradient") == band_of([1e-9, 2e-9], "log")
+
+
+@pytest.mark.parametrize(
+    "values, scale",
+    [([1.0, math.nan], "linear"), ([1.0, 0.0], "log"), ([1e-9, 1.1e-6], "gradient")],
+)
 def test_no_band_from_values_that_have_none(values, scale):
-    with pytest.raises(ValueError, match=r"not finite|not positive"):
+    with pytest.raises(ValueError, match=r"not finite|not positive|above 1e-06"):
         band_of(values, scale)
 
 
@@ -364,11 +383,6 @@ def test_a_claim_needs_one_baseline_and_a_key_of_its_own():
     made.claim("a", "text", 1.0, below=("x", 2.0))
     with pytest.raises(ValueError, match="the key is taken"):
         made.claim("a", "text", 1.0, below=("x", 2.0))
-
-
-def test_table_aligns_chinese_and_numbers():
-    made = text.table(["term", "value"], [["梯度", 0.123456], ["ab", 12.0]])
-    assert made == "  term  value\n  ────  ─────\n  梯度  0.123\n  ab       12"
 
 
 def test_options_reach_a_chapter_as_they_were_given():

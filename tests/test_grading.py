@@ -238,7 +238,9 @@ def greedy_forward(xp, x):
 def test_a_wrong_op_fails(answer, complaint):
     found = failure("Swish", answer())
     assert re.search(complaint, found.complaint), found.complaint
-    assert len(found.call.splitlines()) <= 4
+    assert len(found.call.splitlines()) <= 8
+    if found.call != "Swish":
+        assert found.call.startswith("import numpy as np\nfrom tinygrad_llm import Tensor, grad\n")
 
 
 def test_the_right_op_passes():
@@ -290,7 +292,7 @@ def test_a_file_of_many_faults(written):
         "        your code printed, in that call:",
         "          | asked for [0.]",
         "FAIL    central_difference(f, x, h)",
-        "        it was asked for:",
+        "        it was running:",
         "            central_difference(lambda x: (x * x).sum(), np.array([0.0]), 0.1)",
         "        it did not finish within 1.5 s; it was in mine.py, line "
         + ("8: while True:" if "line 8:" in done.stdout else "9: x = x"),
@@ -300,8 +302,7 @@ def test_a_file_of_many_faults(written):
         "        smallest input that fails:",
         "            unbroadcast(np.array(0.0), ())",
         "        it gives different answers to the same input",
-        "MISSING class Swish(Op)",
-        "        your file has no Swish",
+        "not yet written: Swish",
         "",
         "0 of 5 exercises pass",
     ]
@@ -321,8 +322,8 @@ def test_a_file_of_many_faults(written):
 def test_a_file_that_does_not_load_gets_one_line(written, source, complaint):
     done = check(written(source), "--timeout", "0.5")
     assert done.returncode == 1
-    line = done.stdout.splitlines()[-1]
-    assert len(done.stdout.splitlines()) == 2
+    line = " ".join(done.stdout.splitlines()[1:])
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80
     assert line.startswith("it does not load: ") and complaint in line
     assert done.stderr == ""
 
@@ -332,7 +333,8 @@ def test_what_a_file_prints_before_it_fails_to_load_is_shown(written):
     assert done.stdout.splitlines()[1:] == [
         "        your code printed, while it loads:",
         "          | so far",
-        "it does not load: it raises ZeroDivisionError: division by zero, in mine.py, line 2: 1/0",
+        "it does not load: it raises ZeroDivisionError: division by zero, in mine.py,",
+        "line 2: 1/0",
     ]
 
 
@@ -359,7 +361,20 @@ def test_the_last_lines_that_a_call_prints_do_not_flood(capsys):
     grading._print_verdict(EXERCISES["backward"], report)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + grading.MOST_LINES + 1
-    assert lines[-1].strip() == "| … and 15 more lines"
+    assert lines[-1].strip() == "| … and more"
+
+
+def test_a_long_line_and_a_text_that_was_cut_say_so(capsys):
+    grading._print_printed("while it loads", "x" * MOST_PRINTED)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("x…") and len(lines[1]) == 80
+    assert lines[2].strip() == "| … and more"
+
+
+def test_standard_error_is_labelled(written):
+    source = "import sys\nfor word in ('a', 'b\\n', 'c\\n'):\n    sys.stderr.write(word)\n"
+    label = "your code, on standard error: "
+    assert check(written(source)).stderr == f"{label}ab\n{label}c\n"
 
 
 def test_ctrl_c_ends_grading_with_one_line_and_130(written, tmp_path):

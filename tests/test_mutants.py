@@ -337,7 +337,10 @@ def test_an_equivalent_mutant_counts_neither_way(capsys):
     row = printed.out.splitlines()[1].split()
     mutants, killed, crashed, equivalent, survived = map(int, row[1:6])
     assert (status, equivalent, survived) == (0, 1, 0)
-    assert printed.out.splitlines()[-1] == f"killed {killed} of {mutants - crashed - 1} mutants"
+    assert printed.out.splitlines()[-2:] == [
+        "crashed: stopped with an error, not counted",
+        f"killed {killed} of {mutants - crashed - 1} mutants",
+    ]
 
 
 def test_an_op_that_does_not_exist(capsys):

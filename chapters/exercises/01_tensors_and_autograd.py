@@ -12,6 +12,13 @@ from tinygrad_llm.formulas import numeric_gradient
 from tinygrad_llm.ops import Op
 from tinygrad_llm.tensor import apply
 
+IMPORTS = """import numpy as np
+from tinygrad_llm import Tensor, grad
+from tinygrad_llm.tensor import apply
+from {file} import Swish
+"""
+"""What stands before a snippet about an op, so that it runs as it is printed."""
+
 FUNCTIONS = [
     "lambda x: (x * x).sum()",
     "lambda x: (x ** 3).sum()",
@@ -102,7 +109,8 @@ def Swish(ask: Ask, x: np.ndarray, seed: int) -> None:
         ask.fail("Swish must be a class that inherits Op: class Swish(Op)")
     v = np.random.default_rng(seed).uniform(0.5, 1.5, x.shape).round(1)
     kept, leaf = x.copy(), Tensor(x, requires_grad=True)
-    forward = f"x = Tensor({show(x)}, requires_grad=True)\ny = apply(Swish, x)"
+    imports = IMPORTS.format(file=ask.file.stem)
+    forward = f"{imports}x = Tensor({show(x)}, requires_grad=True)\ny = apply(Swish, x)"
     first = f"{forward}\ng = grad(y, x, {show(v)}, create_graph=True)"
     second = f"{first}\ngrad(g.sum(), x)"
 

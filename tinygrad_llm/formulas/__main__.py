@@ -9,7 +9,7 @@ import sys
 
 from tinygrad_llm.formulas.catalogue import CATALOGUE
 from tinygrad_llm.formulas.marks import marked_tests
-from tinygrad_llm.formulas.table import counts, describe, render, rows
+from tinygrad_llm.formulas.table import counts, describe, legend, render, rows
 
 _PIPE_WIDTH = 120
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     states = {"done"} if wanted.done else {"open"} if wanted.open else {"done", "open", "-"}
     width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
     print(render([line for line in lines if line[-1] in states], width))
-    print(counts(lines))
+    print(f"\n{legend(width)}\n\n{counts(lines)}")
     return 0
 
 

@@ -111,7 +111,7 @@ F62 | 000 §3.1.1-2; 003 §4.1; 004 §4.1 | activations by name (激活函数) |
 F63 | 000 §3.3.3, §4.3; 001 §2.1, §3.2 | tuning the head alone (只训练输出层) | OK
 F64 | 003 §4.1 | L1 penalty (L1正则化) | MISSING
 F65 | 001 §2.1, §9 | adversarial samples (对抗训练) | MISSING
-F66 | 001 §9 | gradient accumulation (梯度积累) | MISSING
+F66 | 001 §9 | gradient accumulation (梯度累积) | MISSING
 F67 | 001 §9 | ensemble of models (多模型集成) | INCOMPLETE
 F68 | 001 §5.2 | mean loss of an epoch (平均损失) | WRONG
 F69 | 001 §5.2 | predicted class from two logits (预测类别) | WRONG

@@ -6,15 +6,32 @@ Rows are tuples of strings. Widths are counted in terminal columns, two for a Ch
 from __future__ import annotations
 
 import inspect
+import textwrap
 import unicodedata
 
-from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry
+from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry, Verdict
 from tinygrad_llm.formulas.marks import MarkedTest
 from tinygrad_llm.formulas.registry import FORMS, Forms
 
 HEADER = ("id", "source", "subject", "verdict", "implemented in", "test (pytest -k)", "state")
 _SHARES = {1: 13, 2: 39, 4: 19, 5: 19}
 """The columns that give way when the terminal is narrow, with their shares of the width."""
+MEANING = {
+    Verdict.OK: "true as printed",
+    Verdict.INCOMPLETE: "true as far as it goes; an implementation needs more",
+    Verdict.AMBIGUOUS: "it can be read in two ways, and one of them is wrong",
+    Verdict.IMPRECISE: "the formula holds; what is said beside it does not",
+    Verdict.WRONG: "false as printed",
+    Verdict.MISSING: "named in the articles, printed nowhere",
+    Verdict.NEEDED: "not in the articles; what they describe cannot be built without it",
+}
+"""What each verdict says, in one line."""
+
+_SOURCES = (
+    "Source: number and section (000 §4.1.1) of the five articles, 000 to 004, that the course is "
+    "drawn from. With an id, F11, the command shows that formula, its tests in full names."
+)
+
 _GAP = "  "
 _LEAST = 6
 
@@ -85,6 +102,13 @@ def render(lines: list[Row], width: int) -> str:
     )
 
 
+def legend(width: int) -> str:
+    """What the verdicts and sources mean, in lines of at most `width` columns."""
+    lines = [f"{verdict.value:<10}  {meaning}" for verdict, meaning in MEANING.items()]
+    wrapped = [textwrap.fill(line, width, subsequent_indent=" " * 12) for line in lines]
+    return "\n".join([*wrapped, textwrap.fill(_SOURCES, width)])
+
+
 def counts(lines: list[Row]) -> str:
     """How many lines are in which state, in one line of text."""
     states = [line[-1] for line in lines]
@@ -102,7 +126,7 @@ def describe(entry: Entry, tests: list[MarkedTest] | None) -> str:
     lines = [
         f"{entry.id}  {entry.subject}",
         f"source       {source}",
-        f"verdict      {entry.verdict.value}",
+        f"verdict      {entry.verdict.value}: {MEANING[entry.verdict]}",
         f"implemented  {', '.join(entry.where) or '-'}",
         f"tests        {', '.join(names) or '-'}",
     ]

@@ -18,7 +18,7 @@ from tinygrad_llm.testing.mutants.report import (
     run,
     score,
 )
-from tinygrad_llm.testing.mutants.runner import SURVIVED, Check, quietly
+from tinygrad_llm.testing.mutants.runner import CRASHED, SURVIVED, Check, quietly
 from tinygrad_llm.testing.mutants.targets import Target, targets
 
 
@@ -92,6 +92,7 @@ def _run(chosen: list[Target], check: Check, jobs: int) -> int:
             print(f"survived: {difference(mutant)}")
     wrong = faults(rows)
     print(*wrong, sep="\n", end="\n" if wrong else "")
+    print(f"{CRASHED}: stopped with an error, not counted")
     killed, counted = score(rows)
     print(f"killed {killed} of {counted} mutants")
     return int(killed < counted or bool(wrong))

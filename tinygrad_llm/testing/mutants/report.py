@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -48,7 +49,7 @@ class Row(NamedTuple):
     def line(self) -> str:
         """Label, number of mutants, how many of each outcome, seconds."""
         counts = "".join(f"{len(self.of(outcome)):>11}" for outcome in OUTCOMES)
-        return f"{self.target.label:<26}{len(self.mutants):>8}{counts}{self.seconds:>9.1f}"
+        return f"{self.target.label:<26}{len(self.mutants):>8}{counts}{self.seconds:>9.3f}"
 
 
 HEADING = f"{'':<26}{'mutants':>8}{''.join(f'{o:>11}' for o in OUTCOMES)}{'seconds':>9}"
@@ -62,8 +63,14 @@ def run(
     if jobs == 1:
         yield from map(one, targets)
     else:
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _end_silently) as pool:
             yield from pool.map(one, targets)
+
+
+def _end_silently() -> None:
+    """Let Ctrl-C end a worker without a traceback: the command itself says the one line."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_target(target: Target, check: Check, seconds: float = SECONDS) -> Row:
