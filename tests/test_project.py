@@ -26,6 +26,7 @@ FLOORS = {
     "data": 6,
     "tokenizers": 6,
     "models": 7,
+    "diagnostics": 7,
     "training": 8,
     "generation": 8,
     "plot": 8,

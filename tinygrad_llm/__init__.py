@@ -12,7 +12,7 @@ from tinygrad_llm.autograd import grad, hessian, jacobian, jvp, vjp
 from tinygrad_llm.backend import manual_seed
 from tinygrad_llm.checkpoint import checkpoint
 from tinygrad_llm.functional import arange, eye, full, ones, rand, randn, zeros
-from tinygrad_llm.graph import detect_anomaly, enable_grad, no_grad
+from tinygrad_llm.graph import detect_anomaly, enable_grad, keep_values, no_grad
 from tinygrad_llm.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "hessian",
     "jacobian",
     "jvp",
+    "keep_values",
     "manual_seed",
     "no_grad",
     "ones",

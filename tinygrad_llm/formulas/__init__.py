@@ -4,7 +4,16 @@
 float64 arrays, `FORMS["F07"].printed` the form as the document prints it.
 """
 
-from tinygrad_llm.formulas import backprop, descent, embedding, losses, networks, neuron
+from tinygrad_llm.formulas import (
+    backprop,
+    descent,
+    embedding,
+    initialization,
+    losses,
+    networks,
+    neuron,
+    regularization,
+)
 from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry, Verdict
 from tinygrad_llm.formulas.numeric import numeric_gradient, numeric_gradients, relative_error
 from tinygrad_llm.formulas.registry import (
@@ -32,11 +41,13 @@ __all__ = [
     "descent",
     "embedding",
     "formula",
+    "initialization",
     "judge",
     "losses",
     "networks",
     "neuron",
     "numeric_gradient",
     "numeric_gradients",
+    "regularization",
     "relative_error",
 ]

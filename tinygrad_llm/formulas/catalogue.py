@@ -185,7 +185,14 @@ _PLACES = {
     "functional.binary_cross_entropy_with_logits": "F23 F24 F25 F27",
     "functional.cross_entropy": "F47 G02",
     "functional.embedding": "G04",
+    "functional.dropout": "F50 F61",
     "Tensor.backward": "F07 F08 F48",
+    "nn.init.xavier_uniform_": "G16",
+    "nn.init.xavier_normal_": "G16",
+    "nn.init.kaiming_uniform_": "G16",
+    "nn.init.kaiming_normal_": "G16",
+    "optim.SGD": "F51 F70",
+    "models.MLP": "F02 F21 F26 F44",
 }
 """Which public name, below `tinygrad_llm`, uses which formulas."""
 

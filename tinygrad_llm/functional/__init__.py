@@ -78,7 +78,7 @@ from tinygrad_llm.functional.losses import (
     kl_div,
     mse_loss,
 )
-from tinygrad_llm.functional.products import einsum, matmul
+from tinygrad_llm.functional.products import einsum, linear, matmul
 from tinygrad_llm.functional.reductions import (
     argmax,
     argmin,
@@ -123,7 +123,7 @@ __all__ = [
     "binary_cross_entropy_with_logits", "broadcast_to", "clip", "concatenate", "copy", "cos",
     "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "equal", "erf", "exp",
     "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "greater", "greater_equal",
-    "isfinite", "isnan", "kl_div", "less", "less_equal", "log", "log1p", "log_softmax",
+    "isfinite", "isnan", "kl_div", "less", "less_equal", "linear", "log", "log1p", "log_softmax",
     "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum", "mean",
     "min", "minimum", "mse_loss", "multiply", "negative", "norm", "not_equal", "ones", "ones_like",
     "pad", "plain_index", "power", "prod", "rand", "randn", "relu", "repeat", "reshape", "roll",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import one_dtype, operands, tensor
+from tinygrad_llm.functional.arguments import floating, one_dtype, operands, tensor
 from tinygrad_llm.functional.shapes import reshape
 from tinygrad_llm.ops import products as ops
 from tinygrad_llm.tensor import Tensor, apply
@@ -28,6 +28,25 @@ def matmul(a: Any, b: Any) -> Tensor:
     if a.ndim == 1 and b.ndim > 1:
         kept = (*y.shape[:-2], y.shape[-1])
     return reshape(y, kept)
+
+
+def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """X W + b: x (..., in), weight (in, out), bias (out,) or None -> (..., out)  (F03, F05, G03).
+
+    Raises ValueError for shapes that do not fit, TypeError for different floating dtypes.
+    """
+    x, weight = operands("linear", floating(x), weight)
+    if bias is not None:
+        _, bias = operands("linear", x, bias)
+    out = weight.shape[1] if weight.ndim == 2 else -1
+    fits = out >= 0 and x.ndim and x.shape[-1] == weight.shape[0]
+    if not fits or (bias is not None and bias.shape != (out,)):
+        b = "" if bias is None else f" and a bias {bias.shape}"
+        raise ValueError(
+            f"linear: x {x.shape} with a weight {weight.shape}{b}: "
+            "expected (..., in), (in, out) and (out,)"
+        )
+    return apply(ops.Linear, x, weight, bias)
 
 
 def einsum(subscripts: str, *operands: Any, optimize: bool = True) -> Tensor:

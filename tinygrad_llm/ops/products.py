@@ -1,4 +1,4 @@
-"""Products of arrays: matrix multiplication and Einstein sums."""
+"""Products of arrays: matrix multiplication, linear layers and Einstein sums."""
 
 from __future__ import annotations
 
@@ -39,6 +39,32 @@ class Matmul(Op):
         if a[-1] != b[-2]:
             return f"matmul: {a} @ {b}: inner sizes {a[-1]} and {b[-2]} differ"
         return f"matmul: {a} @ {b}: stacks{broadcast_clash([a[:-2], b[:-2]])}"
+
+
+class Linear(Op):
+    """Y = X W + b for rows X (..., in), W (in, out) and b (out,), or no b;
+    dX = G Wᵀ,  dW = Xᵀ G,  db = Σ_n G_n over all rows n  (F03, F05, F09–F12, G03).
+
+    One node where `x @ w + b` has two; the rows of all leading axes are one large product.
+    """
+
+    @staticmethod
+    def forward(xp, x, w, b):
+        y = x @ w
+        if b is not None:
+            y += b
+        return y, (x, w)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, w = saved
+        dx = g @ w.T if needs[0] else None
+        # computed, because reshape(-1) is ambiguous when a width is 0
+        rows = math.prod(x.shape[:-1])
+        g = g.reshape(rows, w.shape[1])
+        dw = x.reshape(rows, w.shape[0]).T @ g if needs[1] else None
+        db = g.sum(axis=0) if needs[2] else None
+        return dx, dw, db
 
 
 class Einsum(Op):

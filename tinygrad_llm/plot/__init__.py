@@ -3,8 +3,33 @@
 On a machine without a display matplotlib itself falls back to Agg, which draws into files.
 """
 
-from tinygrad_llm.plot.curves import curves, descent
+from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
+from tinygrad_llm.plot.curves import curves, training_curves
+from tinygrad_llm.plot.fonts import readable
+from tinygrad_llm.plot.layers import by_depth, gradient_flow, histograms
+from tinygrad_llm.plot.matrices import confusion_counts, confusion_matrix, images
 from tinygrad_llm.plot.style import save
+from tinygrad_llm.plot.surface import Surface, descent, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
 
-__all__ = ["curves", "descent", "graph", "save", "tape"]
+__all__ = [
+    "CONCEPTS",
+    "Concept",
+    "Surface",
+    "by_depth",
+    "concept_map",
+    "confusion_counts",
+    "confusion_matrix",
+    "curves",
+    "descent",
+    "gradient_flow",
+    "graph",
+    "histograms",
+    "images",
+    "loss_surface",
+    "readable",
+    "save",
+    "surface_values",
+    "tape",
+    "training_curves",
+]

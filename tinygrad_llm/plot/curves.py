@@ -1,21 +1,23 @@
-"""Lines over one axis, and ways down a surface."""
+"""Lines over one axis: any, and those of a training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_llm.plot.style import COLOURS, DASHES, look
+from tinygrad_llm.plot.fonts import advice, readable
+from tinygrad_llm.plot.style import COLOURS, DASHES, footnote, look
+from tinygrad_llm.plot.values import Numbers, series
 
-Points = Any
-"""A sequence of numbers; (steps, 2) for a way down a surface."""
+SCORES = ("accuracy", "f1", "precision", "recall", "score")
+"""A series with one of these in its name is a share from 0 to 1, and the higher the better."""
 
 
 def curves(
-    x: Points,
-    lines: Mapping[str, Points],
+    x: Numbers,
+    lines: Mapping[str, Numbers],
     title: str,
     xlabel: str,
     ylabel: str,
@@ -29,47 +31,114 @@ def curves(
     """
     import matplotlib.pyplot as plt
 
-    x = np.asarray(x, dtype=float)
+    x = series(x, "x")
     with look():
         figure, axes = plt.subplots(figsize=(8.0, 4.5), layout="constrained")
         for i, (name, line) in enumerate(lines.items()):
-            colour, dashes = COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)]
-            y = np.asarray(line, dtype=float)
-            y = np.where(y > 0, y, np.nan) if log else y
-            axes.plot(x, y, color=colour, linestyle=dashes, label=name)
+            y = _positive(series(line, name)) if log else series(line, name)
+            _line(axes, i, x, y, name)
             if name in lowest:
-                axes.plot(x[np.nanargmin(y)], np.nanmin(y), "o", color=colour, markersize=6)
+                _dot(axes, i, x, y, np.argmin(np.where(np.isfinite(y), y, np.inf)))
         if log:
             axes.set(xscale="log", yscale="log")
-        axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axes.set(title=readable(title), xlabel=readable(xlabel), ylabel=readable(ylabel))
         figure.legend(loc="outside right center")
+        footnote(figure, advice(title, xlabel, ylabel, *lines))
     return figure
 
 
-def descent(
-    fn: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    ways: Mapping[str, Points],
-    span: Sequence[tuple[float, float]],
-    title: str,
-) -> Any:
-    """Contours of fn(x, y) over `span` ((x low, x high), (y low, y high)) and ways down it.
+class _Series(NamedTuple):
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    is_score: bool
 
-    ways: name -> (steps, 2), in order; up to 50 steps each is marked. Returns the figure.
+
+def training_curves(
+    history: Mapping[str, Numbers | tuple[Numbers, Numbers]],
+    title: str = "Training",
+    xlabel: str = "step",
+    log: bool = False,
+) -> Any:
+    """The losses of a training over its steps, and its accuracies in a second panel.
+
+    history: name -> values, or the tuple (x, y) for a series of its own steps; without x the
+        values stand at 1, 2, 3, ... A name with "accuracy", "F1", "precision", "recall" or "score"
+        in it is a share from 0 to 1. A name with "validation" gets a dot where it is best: the
+        lowest loss, the highest share.
+    log: a logarithmic axis for the losses; what is not positive leaves a gap.
+    Returns the figure. Raises ValueError for no series, an empty one, x and y of unequal lengths,
+    and for shares that are not from 0 to 1.
     """
     import matplotlib.pyplot as plt
 
-    grid = np.meshgrid(*(np.linspace(low, high, 300) for low, high in span))
-    z = fn(*grid)
+    if not history:
+        raise ValueError("training_curves: the history is empty: give at least one series")
+    everything = [_series(name, values) for name, values in history.items()]
+    panels = [[s for s in everything if s.is_score == kind] for kind in (False, True)]
+    panels = [panel for panel in panels if panel]
     with look():
-        figure, axes = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
-        heights = z.min() + (z.max() - z.min()) * np.geomspace(1e-3, 1.0, 10)
-        axes.contour(*grid, z, levels=heights, colors="#BBBBBB", linewidths=0.8)
-        for i, (name, way) in enumerate(ways.items()):
-            path = np.asarray(way, dtype=float)
-            colour, marker = COLOURS[i % len(COLOURS)], "o" if len(path) <= 50 else None
-            axes.plot(*path.T, DASHES[0], color=colour, marker=marker, markersize=5, label=name)
-        axes.plot(*path[0], "s", color="black", markersize=7, label="start")
-        axes.set(title=title, xlabel="x", ylabel="y", xlim=span[0], ylim=span[1])
-        axes.grid(visible=False)
-        figure.legend(loc="outside lower center", ncols=len(ways) + 1)
+        size = (8.0, 1.4 + 2.4 * len(panels))
+        figure, rows = plt.subplots(
+            len(panels), squeeze=False, sharex=True, figsize=size, layout="constrained"
+        )
+        for axes, panel in zip(rows[:, 0], panels):
+            _panel(axes, panel, log)
+        rows[-1, 0].set_xlabel(readable(xlabel))
+        figure.suptitle(readable(title))
+        footnote(figure, advice(title, xlabel, *history))
     return figure
+
+
+def _series(name: str, values: Any) -> _Series:
+    own_x = isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) > 0
+    y = series(values[1] if own_x else values, name)
+    x = series(values[0], name) if own_x else np.arange(1.0, len(y) + 1)
+    if len(x) != len(y):
+        raise ValueError(f"{name}: {len(x)} steps for {len(y)} values: give one x for each y")
+    is_score = any(word in name.lower() for word in SCORES)
+    if is_score and ((y < 0) | (y > 1)).any():
+        raise ValueError(f"{name}: shares from 0 to 1 are needed: divide percentages by 100")
+    return _Series(name, x, y, is_score)
+
+
+def _panel(axes: Any, panel: list[_Series], log: bool) -> None:
+    is_score = panel[0].is_score
+    for i, (name, x, y, _) in enumerate(panel):
+        y = _positive(y) if log and not is_score else y
+        best = _best(y, is_score) if "validation" in name.lower() else None
+        _line(axes, i, x, y, name + ("" if best is None else _says(x[best], y[best], is_score)))
+        if best is not None:
+            _dot(axes, i, x, y, best)
+    if is_score:
+        axes.set(ylabel="share", ylim=(-0.02, 1.02))
+    else:
+        axes.set(ylabel="loss", yscale="log" if log else "linear")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _says(x: float, y: float, is_score: bool) -> str:
+    return f"\n{'highest' if is_score else 'lowest'}: {y:.4g} at {x:g}"
+
+
+def _best(y: np.ndarray, is_score: bool) -> Any:
+    """The position of the best finite value; None without one."""
+    if not np.isfinite(y).any():
+        return None
+    wanted = y if is_score else -y
+    return np.argmax(np.where(np.isfinite(y), wanted, -np.inf))
+
+
+def _line(axes: Any, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None:
+    """Line number i; a point where the series has only one."""
+    style = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+    marker = "." if len(y) == 1 else None
+    axes.plot(x, y, marker=marker, label=readable(name), **style)
+
+
+def _dot(axes: Any, i: int, x: np.ndarray, y: np.ndarray, where: Any) -> None:
+    axes.plot(x[where], y[where], "o", color=COLOURS[i % len(COLOURS)], markersize=6)
+
+
+def _positive(y: np.ndarray) -> np.ndarray:
+    return np.where(y > 0, y, np.nan)

@@ -13,8 +13,11 @@ from typing import NamedTuple
 SWEEPS = 12
 """How many times order and places are improved, downwards and upwards in turn."""
 
-DUMMY_WIDTH = 0.1
-"""Room that an edge takes where it passes a layer."""
+CHAIN_WEIGHT = 1000.0
+"""How much more than a single leaf all other points count where they are placed."""
+
+DUMMY_WIDTH = -0.1
+"""Of an edge where it passes a layer: less than nothing, it may be nearer than boxes are."""
 
 
 class Layout(NamedTuple):
@@ -37,22 +40,44 @@ class _Points(NamedTuple):
     routes: dict[tuple[int, int], list[int]]
 
 
-def layered(parents: Sequence[Sequence[int]], widths: Sequence[float], gap: float) -> Layout:
+def layered(
+    parents: Sequence[Sequence[int]],
+    widths: Sequence[float],
+    gap: float,
+    widest: float = float("inf"),
+) -> Layout:
     """A readable drawing of a graph: few crossings, short edges, no overlap.
 
-    widths: of each node; gap: the least distance between two neighbours of a layer.
+    widths: of each node; gap: the least distance between two neighbours of a layer; widest: see
+    `levels`.
     """
-    points = _with_bends(parents, levels(parents), widths)
+    room = [width + gap for width in widths]
+    points = _with_bends(parents, levels(parents, room, DUMMY_WIDTH + gap, widest), widths)
     rows = _ordered(points)
     return Layout(_places(points, rows, gap), points.level, points.routes)
 
 
-def levels(parents: Sequence[Sequence[int]]) -> list[int]:
-    """How many edges the longest way down from each node has."""
-    level = [0] * len(parents)
+def levels(
+    parents: Sequence[Sequence[int]], room: Sequence[float], bend: float, widest: float
+) -> list[int]:
+    """The layer of each node: the lowest above all that it feeds that is not full yet.
+
+    room: what each node takes of its layer, as `bend` for each edge that passes the layer. A layer
+    is full when the node would make it wider than `widest`; an empty one takes any node.
+    """
+    level, used = [0] * len(parents), [0.0] * len(parents)
+    feeds: list[list[int]] = [[] for _ in parents]
     for node in reversed(range(len(parents))):
+        lowest = max((level[user] + 1 for user in feeds[node]), default=0)
+        while used[lowest] and used[lowest] + room[node] > widest:
+            lowest += 1
+        level[node] = lowest
+        used[lowest] += room[node]
+        for user in feeds[node]:
+            for between in range(level[user] + 1, lowest):
+                used[between] += bend
         for parent in parents[node]:
-            level[parent] = max(level[parent], level[node] + 1)
+            feeds[parent].append(node)
     return level
 
 
@@ -120,23 +145,31 @@ def crossings(below: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> 
 def _places(points: _Points, rows: list[list[int]], gap: float) -> list[float]:
     """x of every point: where the mean of its neighbours is, those below and those above in turn.
 
-    The last pass goes down, so that a chain hangs straight from where it begins.
+    The last pass goes down, so that a chain hangs straight from where it begins. What feeds one
+    node and is fed by none counts little: it stands beside the chain and does not bend it.
     """
     x = [0.0] * len(points.level)
+    weight = [_weight(points, point) for point in range(len(x))]
     for sweep in range(SWEEPS):
         downwards = sweep % 2 == 1
         near = points.above if downwards else points.below
         for row in reversed(rows) if downwards else rows:
-            wishes = [_mean([x[p] for p in near[point]] or [x[point]]) for point in row]
-            places = spread(wishes, [points.width[point] for point in row], gap)
+            wishes = [_mean([(x[p], weight[p]) for p in near[i]] or [(x[i], 1.0)]) for i in row]
+            places = spread(wishes, [points.width[i] for i in row], gap, [weight[i] for i in row])
             for point, place in zip(row, places):
                 x[point] = place
     left = min(place - width / 2 for place, width in zip(x, points.width))
     return [place - left for place in x]
 
 
-def spread(wishes: Sequence[float], widths: Sequence[float], gap: float) -> list[float]:
-    """The places nearest to `wishes` (least squares) that keep their order and do not overlap.
+def _weight(points: _Points, point: int) -> float:
+    return 1.0 if not points.above[point] and len(points.below[point]) == 1 else CHAIN_WEIGHT
+
+
+def spread(
+    wishes: Sequence[float], widths: Sequence[float], gap: float, weights: Sequence[float]
+) -> list[float]:
+    """The places nearest to `wishes` (weighted least squares) that keep their order, none overlaps.
 
     Without the widths this is isotonic regression: neighbours that are out of order are pooled
     and take their mean, until none is left (Ayer et al. 1955).
@@ -145,9 +178,9 @@ def spread(wishes: Sequence[float], widths: Sequence[float], gap: float) -> list
     for width in widths:
         offsets.append(edge + width / 2)
         edge += width + gap
-    pools: list[list[float]] = []
-    for wish, offset in zip(wishes, offsets):
-        pools.append([wish - offset])
+    pools: list[list[tuple[float, float]]] = []
+    for wish, offset, weight in zip(wishes, offsets, weights):
+        pools.append([(wish - offset, weight)])
         while len(pools) > 1 and _mean(pools[-2]) >= _mean(pools[-1]):
             last = pools.pop()
             pools[-1] += last
@@ -155,5 +188,6 @@ def spread(wishes: Sequence[float], widths: Sequence[float], gap: float) -> list
     return [mean + offset for mean, offset in zip(means, offsets)]
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def _mean(weighted: Sequence[tuple[float, float]]) -> float:
+    """The mean of (value, weight)."""
+    return sum(value * w for value, w in weighted) / sum(w for _, w in weighted)

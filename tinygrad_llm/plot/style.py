@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from contextlib import AbstractContextManager
 from typing import Any
+
+from tinygrad_llm.plot import fonts
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Blue, vermilion, green, purple, orange, sky, black (Okabe & Ito 2008)."""
 
 DASHES = ("-", "--", "-.", ":")
 """Lines differ in their dashes too, so that nothing hangs on colour alone."""
+
+GREY = "#555555"
+"""Of what is said beside the data."""
 
 DPI = 150
 
@@ -21,6 +27,7 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "figure.titlesize": 10,
     "grid.alpha": 0.25,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
@@ -29,10 +36,44 @@ _SETTINGS = {
 
 
 def look() -> AbstractContextManager[None]:
-    """Within the block, new figures have the common look; the user's own settings stay."""
+    """Within the block, new figures have the common look; the user's own settings stay.
+
+    Where a font with Chinese characters is installed, texts made in the block can show them.
+    """
     import matplotlib
 
-    return matplotlib.rc_context(_SETTINGS)
+    return matplotlib.rc_context({**_SETTINGS, "font.family": fonts.families()})
+
+
+def shades(count: int) -> list[Any]:
+    """Colours for `count` lines: distinct up to 7, from dark to light in order beyond."""
+    import matplotlib
+
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    return [matplotlib.colormaps["cividis"](0.9 * i / (count - 1)) for i in range(count)]
+
+
+def inches(*lines: str, size: float = 9) -> float:
+    """About how wide the widest of the lines is in print; a Chinese character is a square."""
+    widths = [[1.0 if unicodedata.east_asian_width(c) in "WF" else 0.6 for c in l] for l in lines]
+    return max((sum(each) for each in widths), default=0.0) * size / 72
+
+
+def percent(share: float) -> str:
+    """A share as text: 0 % and 100 % stand for exactly none and exactly all."""
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    if 0.999 < share < 1:
+        return ">99.9 %"
+    return f"{100 * share:.1f} %".replace(".0 ", " ")
+
+
+def footnote(figure: Any, *lines: str) -> None:
+    """Write the lines that are not empty below a figure with constrained layout."""
+    text = "\n".join(line for line in lines if line)
+    if text:
+        figure.supxlabel(text, fontsize=8, color=GREY)
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:

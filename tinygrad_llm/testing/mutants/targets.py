@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional, graph
+from tinygrad_llm.graph import walk
 from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.indexing import along_axis
 from tinygrad_llm.ops.products import _plan
@@ -54,7 +55,7 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
         graph.Accumulator.add: ("add", "multiply", "getitem", "matmul"),
         graph.Accumulator.add_piece: ("getitem", "embedding"),
-        graph._output_gradient: ("split", "topk"),
+        walk._output_gradient: ("split", "topk"),
     },
 }
 """Helpers that no backward calls, and who needs them: a forward, to save what its backward reads,

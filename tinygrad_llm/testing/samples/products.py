@@ -1,4 +1,4 @@
-"""Samples of matrix products and Einstein sums."""
+"""Samples of matrix products, linear layers and Einstein sums."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def _vectors(d: Drawer) -> Call:
 @sample("matmul", draws=1, composite=True)
 def _one_matrix_on_both_sides(d: Drawer) -> Call:
     return Call((d.array((3, 3), size=10),), lambda a: a @ a.T @ a)
+
+
+LAYERS = (
+    ((3, 3), 3, True),
+    ((3, 3), 3, False),
+    ((2, 3, 3), 3, True),
+    ((4, 2), 3, True),
+    ((3,), 3, True),
+    ((0, 2), 2, True),
+    ((2, 0), 3, True),
+)
+"""Shape of x, width of the output, whether there is a bias; squares first, as above."""
+
+
+@sample("linear", draws=len(LAYERS))
+def _layers(d: Drawer) -> Call:
+    shape, out, has_bias = d.choice(*LAYERS)
+    bias = d.array((out,)) if has_bias else None
+    return Call((d.array(shape), d.array((shape[-1], out)), bias), F.linear)
 
 
 SUMS = (

@@ -1,177 +1,18 @@
-"""The tape: nodes, the modes under which they are made, and the walk back through them.
-
-A node stands for one op that ran. It knows the nodes that its inputs came from and what the op
-saved, and it knows no Tensor; so a tape is no cycle, and its memory goes as soon as it is used.
-Gradients travel along edges: an edge (node, i) is the i-th output of a node.
-"""
+"""The walk back: gradients arrive at each node, add up, and go on to the node's parents."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
-from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_llm import anomaly
-from tinygrad_llm.backend.devices import Array, is_array, namespace
+from tinygrad_llm.backend.devices import Array, is_array
+from tinygrad_llm.graph.modes import current_mode, mode
+from tinygrad_llm.graph.nodes import Edge, Link, Node
 from tinygrad_llm.ops.base import Cached, Piece
-
-
-class Frame(Protocol):
-    """An activation checkpoint that is being run: it sees every op, and keeps what nodes save."""
-
-    def see(self, read: list, made: list) -> None:
-        """The version counters of an op's inputs (None where there is none) and outputs."""
-
-    def keep(self, node: Node) -> Any:
-        """What the node shall hold in the place of what its op saved."""
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What `apply` does beside computing: record a tape, check for NaN, checkpoint activations."""
-
-    grad: bool = True
-    anomaly: bool = False
-    frame: Frame | None = None
-
-
-_mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is frozen)
-current_mode = _mode.get
-
-
-class mode(ContextDecorator):
-    """Context or decorator: the mode is changed within; other threads keep their own."""
-
-    def __init__(self, **changes: Any):
-        self._changes = changes
-        self._tokens: list[Token] = []
-
-    def _recreate_cm(self) -> mode:
-        return mode(**self._changes)  # each call of a decorated function has tokens of its own
-
-    def __enter__(self) -> None:
-        self._tokens.append(_mode.set(replace(_mode.get(), **self._changes)))
-
-    def __exit__(self, *error: Any) -> None:
-        _mode.reset(self._tokens.pop())
-
-
-def no_grad() -> mode:
-    """Context or decorator: ops record no tape, and results require no gradient."""
-    return mode(grad=False)
-
-
-def enable_grad() -> mode:
-    """Context or decorator: ops record a tape again, inside a `no_grad`."""
-    return mode(grad=True)
-
-
-def detect_anomaly() -> mode:
-    """Context: an op on the tape that makes a NaN raises and says where it was called; so does a
-    backward that makes one, and a backward whose saved values were overwritten through `.data`.
-    Several times slower.
-    """
-    return mode(anomaly=True)
-
-
-class Node:
-    """One op that ran; or, without op, a leaf: a tensor that requires a gradient.
-
-    parents: the edge of each input, None where it requires no gradient.
-    saved: what the op needs for backward; None once it is used up. links: see Link.
-    outputs: (shape, dtype) of each output, which its gradient must have too.
-    order: how many nodes were made before: parents come before those that used them.
-    xp: the namespace of the outputs. hooks: output → functions. trace: see anomaly.Trace.
-    tensor: of a leaf, a weak reference to its Tensor.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "hooks",
-        "links",
-        "op",
-        "order",
-        "outputs",
-        "parents",
-        "saved",
-        "tensor",
-        "trace",
-        "xp",
-    )
-    _made = count()
-
-    def __init__(self, op: Any, parents: Any, saved: Any, links: list, outputs: list, xp: Any):
-        self.op, self.parents, self.saved, self.links = op, parents, saved, links
-        self.outputs, self.xp = outputs, xp
-        self.order = next(self._made)
-        self.hooks: Any = None
-        self.trace: Any = None
-        self.tensor: Any = None
-
-    def __repr__(self) -> str:
-        return f"<{self.op.name if self.op else 'leaf'} {self.outputs[0][0]}>"
-
-
-Edge = tuple[Node, int]
-
-Link = tuple[bool, int, list[int], int]
-"""Of a saved array: whether it is an output, which input or output, its version counter, and the
-version when it was saved. (A plain tuple, as `outputs` has: they are made for every op.)"""
-
-
-def leaf(tensor: Any) -> Edge:
-    """The edge of a tensor that requires a gradient; the tensor is held weakly."""
-    output = (tensor.data.shape, tensor.data.dtype)
-    node = Node(None, (), (), [], [output], namespace(tensor.data))
-    node.tensor = weakref.ref(tensor)
-    return node, 0
-
-
-def record(op, edges, inputs, counters, outputs, out_counters, saved) -> Node:
-    """Put one op that ran on the tape: arrays in, arrays out, and what it saved of them.
-
-    `counters` are the version counters of inputs that are Tensors, None for other inputs.
-    """
-    links = [_link(op, value, inputs, counters, outputs, out_counters) for value in saved]
-    shapes = [(y.shape, y.dtype) for y in outputs]
-    node = Node(op, edges, saved, links, shapes, namespace(outputs[0]))
-    now = current_mode()
-    if now.anomaly:
-        node.trace = anomaly.trace_of(saved)
-        anomaly.check_output(op.name, node.trace, inputs, outputs)
-    if now.frame is not None:
-        node.saved = now.frame.keep(node)
-    return node
-
-
-def _link(op, value, inputs, counters, outputs, out_counters) -> Link | None:
-    """Find a saved array among inputs and outputs; integers and masks may be constants."""
-    if is_array(value):
-        for i, x in enumerate(inputs):
-            if x is value:
-                return None if counters[i] is None else (False, i, counters[i], counters[i][0])
-        for i, y in enumerate(outputs):
-            if y is value:
-                return True, i, out_counters[i], out_counters[i][0]
-    if _holds_floats(value):
-        raise TypeError(
-            f"bug in the forward of {op.name}: it saves an intermediate, which would cut the tape "
-            "of second derivatives; save it as Cached and compute it again where it is None"
-        )
-    return None
-
-
-def _holds_floats(value: Any) -> bool:
-    if type(value) in (tuple, list):
-        return any(map(_holds_floats, value))
-    return (is_array(value) or isinstance(value, np.generic)) and value.dtype.kind == "f"
 
 
 class Accumulator:
@@ -264,10 +105,17 @@ class _Walk:
             arrived = self.totals.pop(node)
             if node.hooks:
                 _run_hooks(node, arrived)
+            if node.kept is not None:
+                node.kept.gradients = tuple([self._raw_copy(node, total) for total in arrived])
             yield node, arrived
             needs = self._needs(node)
             if any(needs):
                 self._step(node, arrived, needs)
+
+    def _raw_copy(self, node: Node, total: Accumulator) -> Array | None:
+        """A gradient as an array that nobody else holds; None where nothing arrived."""
+        g = total.value if self.lift is None or total.value is None else total.value.data
+        return None if g is None else node.xp.array(g)
 
     def _needs(self, node: Node) -> tuple[bool, ...]:
         if self.useful is None:

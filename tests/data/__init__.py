@@ -1,0 +1,1 @@
+"""What holds for data: nothing lost, nothing twice, proportions kept, seeds that fix the order."""

@@ -1,0 +1,154 @@
+"""What to look at when training goes wrong: activations and gradients by layer, dead units, and
+whether a model can learn one batch by heart. `chapters/failures.md` says which to call when.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_llm import graph
+from tinygrad_llm.nn import Module
+from tinygrad_llm.optim import Adam
+from tinygrad_llm.tensor import Tensor
+
+MOST = 10_000
+"""Values that `watch` keeps of one array."""
+
+
+class Watch:
+    """What the layers of a model put out, and which gradients came back, in each forward pass.
+
+    activations, gradients: layer → a list with one array for each pass; up to 10,000 values, evenly
+    taken. The gradient of a pass that no backward followed is None.
+    """
+
+    def __init__(self) -> None:
+        self.activations: dict[str, list[np.ndarray]] = {}
+        self.gradients: dict[str, list[np.ndarray | None]] = {}
+
+    def see(self, layer: str, output: Any) -> None:
+        """Keep one output, and its gradient when that comes."""
+        if not isinstance(output, Tensor) or output.dtype.kind != "f":
+            return
+        passes = self.gradients.setdefault(layer, [])
+        place = len(passes)
+        passes.append(None)
+        self.activations.setdefault(layer, []).append(_thinned(output))
+
+        def arrived(g: Tensor) -> None:
+            passes[place] = _thinned(g)
+
+        if output.requires_grad:
+            output.register_hook(arrived)
+
+
+def _thinned(x: Tensor) -> np.ndarray:
+    values = x.numpy().reshape(-1)
+    return values[:: -(-values.size // MOST) or 1].copy()
+
+
+@contextmanager
+def watch(model: Module) -> Iterator[Watch]:
+    """Within the block every forward pass is seen, layer by layer: modules that have none inside.
+
+    with watch(model) as seen:
+        F.cross_entropy(model(x), y).backward()
+    plot.histograms(seen.gradients, "Gradients by layer")
+    """
+    seen = Watch()
+    layers = {name: module for name, module in model.named_modules() if not any(module.children())}
+    hooks = [
+        module.register_forward_hook(lambda _, __, y, name=name: seen.see(name, y))
+        for name, module in layers.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for remove in hooks:
+            remove()
+
+
+def gradient_norms(model: Module) -> dict[str, float]:
+    """Parameter → the Euclidean norm of its gradient; NaN for one that has none.
+
+    Raises RuntimeError when no parameter has a gradient.
+    """
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    if all(g is None for g in grads.values()):
+        raise RuntimeError("gradient_norms: there are no gradients: run backward first")
+    return {name: math.nan if g is None else _norm(g) for name, g in grads.items()}
+
+
+def _norm(g: Tensor) -> float:
+    return float(np.linalg.norm(g.numpy().astype(np.float64).reshape(-1)))
+
+
+class Dead(NamedTuple):
+    """Of one layer: how many of its units are dead."""
+
+    dead: int
+    units: int
+
+
+def dead_units(model: Module, x: Any, tolerance: float = 1e-6) -> dict[str, Dead]:
+    """Layer → units (along the last axis) that give the same output for every row of x.
+
+    A ReLU that is 0 everywhere is dead, a tanh that is 1 everywhere too: nothing that comes in
+    changes it, and no gradient passes. The model runs as after `eval()`, without a tape.
+    Raises ValueError for fewer than two rows.
+    """
+    outputs: dict[str, np.ndarray] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, y, name=name: outputs.update({name: y.numpy()}))
+        for name, module in model.named_modules()
+        if not any(module.children())
+    ]
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with graph.no_grad():
+            model.eval()(x)
+    finally:
+        for remove in hooks:
+            remove()
+        for module, training in modes:
+            module.training = training
+    return {name: _dead(y, tolerance) for name, y in outputs.items()}
+
+
+def _dead(y: np.ndarray, tolerance: float) -> Dead:
+    rows = y.reshape(-1, y.shape[-1])
+    if len(rows) < 2:
+        raise ValueError("dead_units: give at least two rows, to see what changes between them")
+    still = np.ptp(rows, axis=0) <= tolerance
+    return Dead(int(still.sum()), len(still))
+
+
+def overfit_one_batch(
+    model: Module, loss: Callable[[Module], Tensor], steps: int = 300, lr: float = 1e-2
+) -> list[float]:
+    """The loss in each of `steps` steps of Adam on one batch, by a copy of the model.
+
+        losses = overfit_one_batch(model, lambda m: F.cross_entropy(m(x), y))
+
+    A model, a loss and labels that fit together reach nearly 0 on a batch of a few rows. If this
+    does not, look for a bug; no amount of data will help. The model itself stays as it is.
+    Stops early at a loss that is not finite.
+    """
+    learner = copy.deepcopy(model)
+    optimizer = Adam(learner.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = loss(learner)
+        losses.append(float(value))
+        if not math.isfinite(losses[-1]):
+            break
+        value.backward()
+        optimizer.step()
+    return losses

@@ -1,0 +1,274 @@
+"""Module and Parameter: named weights, and what is done with all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinygrad_llm.backend.devices import put, to_host
+from tinygrad_llm.graph import begin_call, end_call
+from tinygrad_llm.tensor import Tensor
+
+M = TypeVar("M", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: an attribute of this type is found by `Module.parameters`."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None):
+        super().__init__(data, requires_grad, dtype)
+
+    def __repr__(self) -> str:
+        return f"Parameter{super().__repr__().removeprefix('Tensor')}"
+
+
+class Module:
+    """A part of a network: a function, `forward`, with parameters and other modules as attributes.
+
+        class Neuron(Module):
+            def __init__(self, inputs):
+                self.w = Parameter(np.zeros(inputs))
+                self.b = Parameter(0.0)
+
+            def forward(self, x):
+                return F.tanh((self.w * x).sum(axis=-1) + self.b)
+
+    Nothing has to be declared: whatever attribute is a Parameter or a Module belongs to it, in the
+    order in which they were set, under its name. Modules in a list go into a `ModuleList`.
+    """
+
+    training: bool = True
+    """Whether dropout and the like are at work; `train` and `eval` set it."""
+
+    transposed: tuple[str, ...] = ()
+    """Names of own parameters that files of layout "torch" hold the other way round, (out, in)."""
+
+    _forward_hooks: tuple[Callable, ...] = ()
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward: write one")
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """forward, then the hooks."""
+        begin = begin_call()
+        output = self.forward(*inputs, **options)
+        for hook in self._forward_hooks:
+            answer = hook(self, inputs, output)
+            output = output if answer is None else answer
+        end_call(self, begin, output._edge if isinstance(output, Tensor) else _last_edge(output))
+        return output
+
+    def register_forward_hook(self, hook: Callable) -> Callable[[], None]:
+        """Call `hook(module, inputs, output)` after each forward; what it returns, unless None,
+        takes the output's place. Returns a function that takes the hook off again."""
+        self._forward_hooks = (*self._forward_hooks, hook)
+
+        def remove() -> None:
+            self._forward_hooks = tuple(each for each in self._forward_hooks if each is not hook)
+
+        return remove
+
+    # What belongs to it
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the modules that are its own attributes."""
+        for name, value in self._own():
+            if isinstance(value, Module):
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        return (module for _, module in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """(dotted path, module) of this module ("") and all below it, each module once."""
+        return _each_once(self._all_modules(prefix))
+
+    def modules(self) -> Iterator[Module]:
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """(dotted path, parameter), here and in all modules below; a shared one under its first
+        name. Raises TypeError for an attribute that hides modules in a plain list or dict."""
+        return _each_once(self._all_parameters(prefix))
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def _own(self) -> Iterator[tuple[str, Any]]:
+        for name, value in vars(self).items():
+            if isinstance(value, (Module, Parameter)):
+                yield name, value
+            elif isinstance(value, (list, tuple, dict)) and name != "_forward_hooks":
+                _refuse_hidden(self, name, value)
+
+    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._all_modules(_joined(prefix, name))
+
+    def _all_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Every name of every parameter, those that are shared too."""
+        for name, value in self._own():
+            if isinstance(value, Parameter):
+                yield _joined(prefix, name), value
+            else:
+                yield from value._all_parameters(_joined(prefix, name))
+
+    # States
+
+    def train(self: M, mode: bool = True) -> M:
+        """Dropout and the like work from now on, here and in all modules below; returns self."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Dropout and the like are the identity from now on; returns self."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients: `.grad` is None again."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze all parameters (False) or let them learn; returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def to(self: M, device: str) -> M:
+        """Move all parameters, and their gradients, to "cpu" or "cuda"; returns self.
+
+        The Parameter objects stay the same. Make the optimizer afterwards: its moments do not move.
+        """
+        for parameter in self.parameters():
+            parameter.data = put(parameter.data, device)
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.to(device)
+        return self
+
+    def astype(self: M, dtype: Any) -> M:
+        """Convert all parameters, in place, to a floating dtype; gradients go. Returns self."""
+        dtype = np.dtype(dtype)
+        if dtype.kind != "f":
+            raise TypeError(f"astype: parameters are floating point numbers, not {dtype}")
+        for parameter in self.parameters():
+            learns, parameter.requires_grad, parameter.grad = parameter.requires_grad, False, None
+            parameter.data = parameter.data.astype(dtype)
+            parameter.requires_grad = learns
+        return self
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of every parameter by name, on its device; training on does not change it.
+
+        A parameter that is shared stands under its first name.
+        """
+        return {name: Tensor(p.data.copy()) for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy arrays or Tensors into the parameters of the same names; dtypes and devices stay.
+
+        A shared parameter may stand there under any of its names; under several, with one value.
+        Raises ValueError, before anything is changed, that lists all names that are missing, are
+        unexpected, or have another shape; and for shared parameters with different values.
+        """
+        names: dict[str, Parameter] = dict(self._all_parameters())
+        given = {name: _array_of(name, value) for name, value in state.items()}
+        found = {id(names[name]) for name in given if name in names}
+        missing = [name for name, p in self.named_parameters() if id(p) not in found]
+        unexpected = [name for name in given if name not in names]
+        misshapen = [
+            f"{name} {array.shape}, expected {names[name].shape}"
+            for name, array in given.items()
+            if name in names and array.shape != names[name].shape
+        ]
+        _refuse_mismatch(type(self).__name__, missing, unexpected, misshapen)
+        _refuse_contradiction(names, given)
+        for name, array in given.items():
+            parameter = names[name]
+            value = put(array.astype(parameter.dtype, copy=False), parameter.device)
+            parameter.data[...] = value
+            parameter._version[0] += 1
+
+    def summary(self, *inputs: Any, **options: Any) -> str:
+        """A table of its modules and parameters; see `nn.summary`."""
+        from tinygrad_llm.nn.summary import summary
+
+        return summary(self, *inputs, **options)
+
+    # How it is shown
+
+    def extra_repr(self) -> str:
+        """What `repr` shows in the brackets of a module without modules below it."""
+        return ""
+
+    def __repr__(self) -> str:
+        rows = [f"({name}): {child!r}" for name, child in self.named_children()]
+        if not rows:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        inside = "\n".join(rows).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {inside}\n)"
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+T = TypeVar("T")
+
+
+def _each_once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
+    seen: set[int] = set()
+    for name, value in named:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+
+
+def _last_edge(output: Any) -> Any:
+    """The edge of the Tensor made last among those in a tuple, list or dict; None without any."""
+    values = output.values() if isinstance(output, Mapping) else output
+    if not isinstance(values, Iterable):
+        return None
+    edges = [v._edge for v in values if isinstance(v, Tensor) and v._edge is not None]
+    return max(edges, key=lambda edge: edge[0].order, default=None)
+
+
+def _refuse_hidden(module: Module, name: str, value: Any) -> None:
+    inside = value.values() if isinstance(value, dict) else value
+    if any(isinstance(each, (Module, Parameter)) for each in inside):
+        raise TypeError(
+            f"{type(module).__name__}.{name} is a {type(value).__name__} with modules or "
+            "parameters in it, which would not be found: use ModuleList, or attributes"
+        )
+
+
+def _array_of(name: str, value: Any) -> Any:
+    array = value.data if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"load_state_dict: {name} holds {array.dtype}, not numbers")
+    return array
+
+
+def _refuse_mismatch(owner: str, missing: list, unexpected: list, misshapen: list) -> None:
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    if parts:
+        raise ValueError(f"load_state_dict: the weights do not fit {owner}: {'; '.join(parts)}")
+
+
+def _refuse_contradiction(names: dict[str, Parameter], given: dict[str, Any]) -> None:
+    """Two names of one parameter must not bring two values."""
+    first: dict[int, str] = {}
+    for name in given:
+        other = first.setdefault(id(names[name]), name)
+        if other != name and not np.array_equal(to_host(given[other]), to_host(given[name])):
+            raise ValueError(
+                f"load_state_dict: {other} and {name} are one parameter here, but the weights "
+                "hold two values: give one of them"
+            )

@@ -1,0 +1,95 @@
+"""Many parameters in one array, so that an update is a few calls whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tinygrad_llm.backend.devices import Array, namespace
+from tinygrad_llm.tensor import Tensor
+
+TILE = 1 << 18
+"""Elements that an update works on at a time: larger temporaries fall out of the cache."""
+
+
+class Flat:
+    """Parameters of one dtype and device, whose data are views of one array, `values`.
+
+    gradient: theirs, one after the other, as `gather` left it; an update may overwrite it.
+    scratch: up to TILE elements, for an update to use.
+    steps: for each parameter, how many updates it has had.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]):
+        self.parameters = list(parameters)
+        self.xp, self.kind = namespace(self.parameters[0].data), kind_of(self.parameters[0])
+        self.places: list[slice] = []
+        size = 0
+        for parameter in self.parameters:
+            self.places.append(slice(size, size + parameter.size))
+            size += parameter.size
+        self.values, self.gradient = (self._new("empty", size) for _ in range(2))
+        self.scratch = self._new("empty", min(size, TILE))
+        self.steps = [0] * len(self.parameters)
+        self._moments: dict[str, Array] = {}
+
+    def _new(self, how: str, size: int) -> Array:
+        device, dtype = self.kind
+        if device == "cpu":
+            return getattr(self.xp, how)(size, dtype)
+        with self.parameters[0].data.device:
+            return getattr(self.xp, how)(size, dtype)
+
+    def moment(self, name: str) -> Array:
+        """An array beside `values`, zeros at first: a running mean that an optimizer keeps."""
+        if name not in self._moments:
+            self._moments[name] = self._new("zeros", len(self.values))
+        return self._moments[name]
+
+    def gather(self) -> Iterator[tuple[slice, int]]:
+        """Collect the gradients; then (tile, step) for every stretch of parameters that have one
+        and have had the same number of updates. step counts the one that begins.
+
+        Parameters without a gradient stay out, and their moments as they are.
+        """
+        present = []
+        for i, (parameter, place) in enumerate(zip(self.parameters, self.places)):
+            grad = parameter.grad
+            present.append(grad is not None)
+            if grad is not None:
+                self._adopt(parameter, place)
+                self.gradient[place] = grad.data.reshape(-1)
+                parameter._version[0] += 1
+                self.steps[i] += 1
+        yield from self._tiles(present)
+
+    def _adopt(self, parameter: Tensor, place: slice) -> None:
+        """Make the parameter a view of `values`, unless it is one: its array may be new."""
+        if parameter.data.base is self.values:
+            return
+        if kind_of(parameter) != self.kind:
+            was, now = (" ".join(map(str, kind)) for kind in (self.kind, kind_of(parameter)))
+            raise RuntimeError(
+                f"optimizer: a parameter was {was} and is {now} now: "
+                "make the optimizer after .to() and .astype()"
+            )
+        self.values[place] = parameter.data.reshape(-1)
+        parameter.data = self.values[place].reshape(parameter.shape)
+
+    def _tiles(self, present: list[bool]) -> Iterator[tuple[slice, int]]:
+        i, count = 0, len(self.places)
+        while i < count:
+            first = i
+            i += 1
+            if not present[first]:
+                continue
+            step = self.steps[first]
+            while i < count and present[i] and self.steps[i] == step:
+                i += 1
+            end = self.places[i - 1].stop
+            for start in range(self.places[first].start, end, TILE):
+                yield slice(start, min(start + TILE, end)), step
+
+
+def kind_of(parameter: Tensor) -> tuple[str, object]:
+    """Device and dtype: what parameters of one array share."""
+    return parameter.device, parameter.dtype
