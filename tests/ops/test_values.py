@@ -133,7 +133,14 @@ def test_float32_is_float64_to_its_precision(sample):
 
 
 def test_every_loss_has_an_independent_formula():
-    for name in ("crossentropy", "softcrossentropy", "squarederror", "bcewithlogits", "kldiv"):
+    for name in (
+        "crossentropy",
+        "weightedcrossentropy",
+        "softcrossentropy",
+        "squarederror",
+        "bcewithlogits",
+        "kldiv",
+    ):
         assert any(c.reference for s in SAMPLES[name] for c in s.calls()), name
 
 

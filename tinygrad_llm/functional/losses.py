@@ -47,15 +47,52 @@ def cross_entropy(
             f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]} "
             f"(class indices) or {logits.shape} (distributions), not {target.shape}"
         )
-    counted = target != ignore_index
-    chosen = where(counted, target, 0)
-    check_range("cross_entropy: class", chosen, logits.shape[-1])
+    if target.dtype.kind == "b":
+        target = target.astype("int64")
+    counted = _counted(target, ignore_index, logits.shape[-1])
+    if weight is None and not label_smoothing:
+        return _plain_cross_entropy(logits, target, counted, reduction)
     constants = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
-    rows = apply(ops.CrossEntropy, logits, target, weight, **constants)
-    if reduction != "mean":
-        return reduce(rows, reduction)
-    counts = counted if weight is None else where(counted, weight[chosen], 0.0)
-    divisor = float(counts.data.sum(dtype=np.float64))
+    rows = apply(ops.WeightedCrossEntropy, logits, target, weight, **constants)
+    return (
+        _mean_of_counted(rows, target, counted, weight)
+        if reduction == "mean"
+        else reduce(rows, reduction)
+    )
+
+
+def _plain_cross_entropy(logits, target, counted, reduction) -> Tensor:
+    """The usual case as one op, its sum or mean included."""
+    rows, scale = target.size, None
+    if counted is not None:
+        rows, target = int(counted.data.sum()), where(counted, target, 0)
+    if _checked(reduction) != "none":
+        scale = 1.0 if reduction == "sum" else 1.0 / rows if rows else 0.0
+    return apply(ops.CrossEntropy, logits, target, counted, scale=scale)
+
+
+def _counted(target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
+    """Which targets are not `ignore_index`, None when all are counted; IndexError for a class that
+    does not exist."""
+    if not target.size:
+        return None
+    low, high = int(target.data.min()), int(target.data.max())
+    if not low <= ignore_index <= high:
+        if low < 0 or high >= classes:
+            check_range("cross_entropy: class", target, classes)
+        return None
+    counted = target != ignore_index
+    check_range("cross_entropy: class", where(counted, target, 0), classes)
+    return counted
+
+
+def _mean_of_counted(rows, target, counted, weight) -> Tensor:
+    """Σ rows divided by what the counted rows weigh together."""
+    divisor = float(target.size if counted is None else counted.data.sum())
+    if weight is not None:
+        places = target if counted is None else where(counted, target, 0)
+        weights = weight[places] if counted is None else where(counted, weight[places], 0.0)
+        divisor = float(weights.data.sum(dtype=np.float64))
     # The mean first, for a sum over many rows is more than float16 can hold.
     return rows.mean() * (rows.size / divisor) if divisor else total(rows) * 0.0
 
@@ -111,11 +148,15 @@ def kl_div(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 def reduce(each: Tensor, reduction: str, known: str = "'mean', 'sum' or 'none'") -> Tensor:
     """The mean, the sum, or the values themselves; ValueError with the `known` names for others."""
-    if reduction == "none":
+    if _checked(reduction, known) == "none":
         return each
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction must be {known}, not {reduction!r}")
     return each.mean() if reduction == "mean" else total(each)
+
+
+def _checked(reduction: str, known: str = "'mean', 'sum' or 'none'") -> str:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be {known}, not {reduction!r}")
+    return reduction
 
 
 def _alike(name: str, input: Any, target: Any) -> tuple[Tensor, Tensor]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Frame(Protocol):
@@ -18,8 +17,7 @@ class Frame(Protocol):
         """What the node shall hold in the place of what its op saved."""
 
 
-@dataclass(frozen=True)
-class Mode:
+class Mode(NamedTuple):
     """What `apply` does beside computing: record a tape, check for NaN, keep values to look at,
     checkpoint activations."""
 
@@ -29,7 +27,7 @@ class Mode:
     frame: Frame | None = None
 
 
-_mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is frozen)
+_mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is a tuple)
 current_mode = _mode.get
 
 
@@ -44,7 +42,7 @@ class mode(ContextDecorator):
         return mode(**self._changes)  # each call of a decorated function has tokens of its own
 
     def __enter__(self) -> None:
-        self._tokens.append(_mode.set(replace(_mode.get(), **self._changes)))
+        self._tokens.append(_mode.set(_mode.get()._replace(**self._changes)))
 
     def __exit__(self, *error: Any) -> None:
         _mode.reset(self._tokens.pop())

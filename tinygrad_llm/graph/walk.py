@@ -108,7 +108,7 @@ class _Walk:
             if node.kept is not None:
                 node.kept.gradients = tuple([self._raw_copy(node, total) for total in arrived])
             yield node, arrived
-            needs = self._needs(node)
+            needs = self._needs(node) if node.op else ()
             if any(needs):
                 self._step(node, arrived, needs)
 

@@ -8,6 +8,50 @@ from tinygrad_llm.ops.softmax import log_softmax
 
 
 class CrossEntropy(Op):
+    """l = −ln p_target with p = softmax(z), for a class index per row;
+    dz = g·(p − onehot(target))  (G02, F47).
+
+    The result is the rows l, or scale·Σ l where a `scale` is given: 1/N makes it the mean. Where
+    `counted` is False, l and its gradient are 0, even where the logits are NaN. A class that is not
+    the target costs nothing, even where its logit is −∞.
+    Shapes: z (..., V), target (...) integers in 0 … V−1, counted (...) booleans or None, l (...).
+    """
+
+    no_gradient = ("target", "counted")
+
+    @staticmethod
+    def forward(xp, z, target, counted, *, scale):
+        logp = log_softmax(xp, z, -1)
+        rows = logp.reshape(target.size, z.shape[-1])
+        l = -rows[xp.arange(target.size), target.reshape(-1)].reshape(target.shape)
+        if counted is not None:
+            l = xp.where(counted, l, 0.0)
+        # Saved too, for backward may run on Tensors, and functional.arange makes CPU tensors only.
+        classes = xp.arange(z.shape[-1])
+        saved = z, target, counted, Cached(logp), classes, scale
+        return (l if scale is None else _scaled_sum(xp, l, scale)), saved
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        z, target, counted, logp, classes, scale = saved
+        if logp is None:  # NaN must not enter the tape: its derivative would be 0·NaN
+            z = z if counted is None else xp.where(counted[..., None], z, 0.0)
+            logp = xp.log_softmax(z, -1)
+        g = g[..., None] if scale is None else g * scale
+        dz = g * (xp.exp(logp) - (target[..., None] == classes))
+        if counted is not None:
+            dz = xp.where(counted[..., None], dz, 0.0)
+        return dz, None, None
+
+
+def _scaled_sum(xp, l, scale: float):
+    """scale·Σ l, with a sum that float16 could not hold taken in float32."""
+    if l.dtype.itemsize < 4:
+        return (l.sum(dtype=xp.float32) * scale).astype(l.dtype)
+    return l.sum() * scale
+
+
+class WeightedCrossEntropy(Op):
     """l = −Σ_c q_c·ln p_c with p = softmax(z), for a class index per row;
     dz = g·(p·Σ_c q_c − q)  (G02, F47).
 

@@ -194,9 +194,7 @@ class Tensor(operators.Operators):
         Raises RuntimeError without a tape, for a non-scalar without `gradient`, and for a second
         pass through a freed tape; ValueError for a gradient of another shape.
         """
-        edge = self._require_edge("backward")
-        with graph.mode(grad=create_graph):
-            root = (edge, cotangent(self, gradient, create_graph))
+        root = self._require_edge("backward"), cotangent(self, gradient, create_graph)
         totals = graph.walk_back([root], None, retain_graph or create_graph, lift(create_graph))
         for (node, _), total in totals.items():
             tensor = node.tensor()
@@ -218,7 +216,7 @@ class Tensor(operators.Operators):
                 g = total.take(operators.namespace().copy)
                 self.grad = g if self.grad is None else self.grad + g
         elif self.grad is None:
-            self.grad = Tensor(total.take(lambda g: namespace(self._data).array(g)))
+            self.grad = wrap(total.take(lambda g: namespace(self._data).array(g)), None, None)
         elif self.grad.requires_grad:
             self.grad = self.grad + Tensor(total.value)
         else:
@@ -333,15 +331,17 @@ def cotangent(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"backward of a tensor of shape {output.shape} needs a gradient of that shape; "
                 "for a loss, take the sum or the mean first"
             )
-        gradient = Tensor(namespace(output.data).ones(output.shape, output.dtype))
-    elif not isinstance(gradient, Tensor):
+        gradient = wrap(namespace(output.data).ones(output.shape, output.dtype), None, None)
+        return gradient if create_graph else gradient.data
+    if not isinstance(gradient, Tensor):
         gradient = Tensor(raw_beside(output, gradient), dtype=output.dtype)
     if gradient.shape != output.shape:
         raise ValueError(f"backward: gradient {gradient.shape} for a tensor {output.shape}")
     if type(gradient.data) is not type(output.data):
         raise ValueError(devices_differ("backward", (output, gradient)))
     if gradient.dtype != output.dtype:
-        gradient = gradient.astype(output.dtype)
+        with graph.mode(grad=create_graph):
+            gradient = gradient.astype(output.dtype)
     return gradient if create_graph else gradient.data.copy(order="K")  # a .grad is nobody else's
 
 

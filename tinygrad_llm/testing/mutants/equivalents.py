@@ -36,6 +36,18 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "CrossEntropy.backward": [
         (
+            "z = z if counted is None else xp.where(counted[..., None], z, 0.0)",
+            "z = z if counted is None else xp.where(counted[..., None], z, 1.0)",
+            "where nothing is counted, dz is 0 for every finite row",
+        ),
+        (
+            "z = z if counted is None else xp.where(counted[..., None], z, 0.0)",
+            "z = z if counted is None else xp.where(counted[..., None], z, -1.0)",
+            "where nothing is counted, dz is 0 for every finite row",
+        ),
+    ],
+    "WeightedCrossEntropy.backward": [
+        (
             "logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)",
             "logp = xp.log_softmax(xp.where(total == 0, 1.0, z), -1)",
             "where Σq = 0, dz is 0 for every finite row",

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm import functional as F
+from tinygrad_llm.ops import OPS
+from tinygrad_llm.tensor import apply
 from tinygrad_llm.testing.samples.drawing import Drawer
 from tinygrad_llm.testing.samples.registry import Call, exact, sample
 
@@ -32,7 +34,29 @@ def _rows_of_loss(z, target, weight, ignored, smoothing):
     return losses
 
 
-@sample("crossentropy", draws=4)
+@sample("crossentropy", draws=6)
+def _plain_rows(d: Drawer) -> Call:
+    """Rows, their sum and their mean; with a row that is not counted and without."""
+    shape, scale = d.choice((4,), (2, 3), (3,), ()), d.choice(None, 1.0, 0.25)
+    target, counted = d.integers(shape, 4), None
+    if d.choice(True, False):
+        counted = np.ones(shape, bool)
+        counted.flat[0] = False
+    z = d.array((*shape, 4))
+
+    def function(z: Any, target: Any, counted: Any) -> Any:
+        return apply(OPS["crossentropy"], z, target, counted, scale=scale)
+
+    def reference(z: Any, target: Any, counted: Any) -> Any:
+        ignored = -100
+        target = target if counted is None else np.where(counted, target, ignored)
+        rows = _rows_of_loss(z, target, None, ignored, 0.0)
+        return rows if scale is None else scale * rows.sum()
+
+    return Call((z, target, counted), function, {"scale": scale}, reference)
+
+
+@sample("weightedcrossentropy", draws=4)
 def _rows(d: Drawer) -> Call:
     """Every target, weights or none, smoothing or none, an ignored row."""
     shape = d.choice((4,), (2, 3), (5,), (3,))
@@ -44,7 +68,7 @@ def _rows(d: Drawer) -> Call:
     constants = {"ignore_index": ignored, "label_smoothing": smoothing}
 
     def function(z: Any, target: Any, weight: Any) -> Any:
-        return F.cross_entropy(z, target, weight, ignored, "none", smoothing)
+        return apply(OPS["weightedcrossentropy"], z, target, weight, **constants)
 
     def reference(z: Any, target: Any, weight: Any) -> Any:
         return _rows_of_loss(z, target, weight, ignored, smoothing)
@@ -52,14 +76,27 @@ def _rows(d: Drawer) -> Call:
     return Call((z, target, weight), function, constants, reference)
 
 
-@sample("crossentropy", draws=6, composite=True)
+@sample("weightedcrossentropy", draws=6, composite=True)
 def _reduced(d: Drawer) -> Call:
-    reduction, weight = d.choice("mean", "sum"), d.choice(WEIGHTS, None, None)
+    reduction, weight = d.choice("mean", "sum", "none"), d.choice(WEIGHTS, None, WEIGHTS)
+    smoothing = d.choice(0.1, 0.1, 0.0)
     target = d.integers((3,), 4)
     target[1] = -100
 
     def function(z: Any, target: Any) -> Any:
-        return F.cross_entropy(z, target, weight, reduction=reduction, label_smoothing=0.1)
+        return F.cross_entropy(z, target, weight, reduction=reduction, label_smoothing=smoothing)
+
+    return Call((d.array((3, 4), size=10), target), function)
+
+
+@sample("crossentropy", draws=3, composite=True)
+def _plain_reduced(d: Drawer) -> Call:
+    reduction = d.choice("mean", "sum", "none")
+    target = d.integers((3,), 4)
+    target[1] = d.choice(-100, 2, -100)
+
+    def function(z: Any, target: Any) -> Any:
+        return F.cross_entropy(z, target, reduction=reduction)
 
     return Call((d.array((3, 4), size=10), target), function)
 
@@ -98,6 +135,38 @@ exact(
     "crossentropy",
     "the mean over no row is 0",
     lambda z, target: F.cross_entropy(z, target),
+    ([[1.0, 2.0]], [-100]),
+    4.0,
+    [[0.0, 0.0]],
+    None,
+    value=0.0,
+)
+
+
+exact(
+    "weightedcrossentropy",
+    "a class with logit −∞ and no part in the target costs nothing",
+    lambda z, target: F.cross_entropy(z, target, [1.0, 2.0, 3.0], reduction="none"),
+    ([[0.0, 0.0, -np.inf], [-np.inf, 5.0, -np.inf]], [0, 1]),
+    [4.0, 6.0],
+    [[-2.0, 2.0, 0.0], [0.0, 0.0, 0.0]],
+    None,
+    value=[np.log(2.0), 0.0],
+)
+exact(
+    "weightedcrossentropy",
+    "an ignored row of NaN leaves no trace",
+    lambda z, target: F.cross_entropy(z, target, [1.0, 1.0]),
+    ([[0.0, 0.0], [np.nan, np.nan]], [1, -100]),
+    4.0,
+    [[2.0, -2.0], [0.0, 0.0]],
+    None,
+    value=np.log(2.0),
+)
+exact(
+    "weightedcrossentropy",
+    "the mean over no row is 0",
+    lambda z, target: F.cross_entropy(z, target, label_smoothing=0.1),
     ([[1.0, 2.0]], [-100]),
     4.0,
     [[0.0, 0.0]],
