@@ -16,6 +16,7 @@ import numpy as np
 from tinygrad_llm import anomaly
 from tinygrad_llm.backend.devices import is_array, namespace
 from tinygrad_llm.graph.modes import current_mode
+from tinygrad_llm.ops.base import Cached
 
 
 class Kept:
@@ -109,7 +110,12 @@ def record(op, edges, inputs, counters, outputs, out_counters, saved) -> Node:
 
     `counters` are the version counters of inputs that are Tensors, None for other inputs.
     """
-    links = [_link(op, value, inputs, counters, outputs, out_counters) for value in saved]
+    links = [
+        None
+        if value is None or type(value) in _PLAIN
+        else _link(op, value, inputs, counters, outputs, out_counters)
+        for value in saved
+    ]
     shapes = [(y.shape, y.dtype) for y in outputs]
     node = Node(op, edges, saved, links, shapes, namespace(outputs[0]))
     now = current_mode()
@@ -121,6 +127,10 @@ def record(op, edges, inputs, counters, outputs, out_counters, saved) -> Node:
     if now.frame is not None:
         node.saved = now.frame.keep(node)
     return node
+
+
+_PLAIN = {Cached, bool, int, float, str}
+"""Types of saved values that are no arrays and hold none that the tape must know of."""
 
 
 def _link(op, value, inputs, counters, outputs, out_counters) -> Link | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -64,42 +64,39 @@ def walk_back(
     Gradients are raw arrays, or Tensors with a tape of their own when `lift` is given. `retain`
     keeps what the ops saved for another walk.
     """
-    wanted = None if targets is None else set(targets)
     useful = None if targets is None else _between(targets, roots)
-    found: dict[Edge, Accumulator] = {}
     with mode(grad=lift is not None):  # for hooks, and for a create_graph under no_grad
-        walk = _Walk(useful, retain, lift)
+        walk = _Walk(targets, useful, retain, lift)
         for edge, g in roots:
             walk.total_at(edge).add(g, owned=False, in_place=lift is None)
-        for node, arrived in walk.nodes():
-            for i, total in enumerate(arrived):
-                is_target = node.op is None if wanted is None else (node, i) in wanted
-                if is_target and total.value is not None:
-                    found[node, i] = total
-    return found
+        walk.run()
+    return walk.found
 
 
 class _Walk:
     """One walk: the gradients under way, and the nodes that they have reached."""
 
-    def __init__(self, useful: set[Node] | None, retain: bool, lift: Lift | None):
+    def __init__(self, targets, useful: set[Node] | None, retain: bool, lift: Lift | None):
+        self.targets = None if targets is None else set(targets)
         self.useful, self.retain, self.lift = useful, retain, lift
         self.anomaly = current_mode().anomaly
+        self.found: dict[Edge, Accumulator] = {}
         self.totals: dict[Node, list[Accumulator]] = {}
         self.heap: list[tuple[int, Node]] = []
 
     def total_at(self, edge: Edge) -> Accumulator:
         """Where the gradient of one output comes together; the node waits for its turn."""
         node, i = edge
-        if node not in self.totals:
-            self.totals[node] = [Accumulator() for _ in node.outputs]
-            heappush(self.heap, (-node.order, node))
-        return self.totals[node][i]
+        totals = self.totals.get(node)
+        if totals is None:
+            totals = self.totals[node] = [Accumulator() for _ in node.outputs]
+            if node.op is not None or node.hooks:  # a plain leaf has nothing to do but to wait
+                heappush(self.heap, (-node.order, node))
+        return totals[i]
 
-    def nodes(self) -> Iterator[tuple[Node, list[Accumulator]]]:
-        """Every node with its whole gradient, in reverse order of creation: when a node's turn
-        comes, all that used it have been there. Once it is seen, it sends gradients to its parents.
-        """
+    def run(self) -> None:
+        """See every node with its whole gradient, in reverse order of creation: when a node's turn
+        comes, all that used it have been there. Then it sends gradients to its parents."""
         while self.heap:
             node = heappop(self.heap)[1]
             arrived = self.totals.pop(node)
@@ -107,10 +104,20 @@ class _Walk:
                 _run_hooks(node, arrived)
             if node.kept is not None:
                 node.kept.gradients = tuple([self._raw_copy(node, total) for total in arrived])
-            yield node, arrived
-            needs = self._needs(node) if node.op else ()
-            if any(needs):
+            if node.op is None or self.targets is not None:
+                self._find(node, arrived)
+            needs = self._needs(node)
+            if True in needs:
                 self._step(node, arrived, needs)
+        for leaf, arrived in self.totals.items():
+            self._find(leaf, arrived)
+
+    def _find(self, node: Node, arrived: list[Accumulator]) -> None:
+        """Keep the gradients that were asked for; those of leaves, when none were named."""
+        for i, total in enumerate(arrived):
+            edge = node, i
+            if total.value is not None and (self.targets is None or edge in self.targets):
+                self.found[edge] = total
 
     def _raw_copy(self, node: Node, total: Accumulator) -> Array | None:
         """A gradient as an array that nobody else holds; None where nothing arrived."""
@@ -130,17 +137,16 @@ class _Walk:
         grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
         grads = grads if type(grads) is tuple else (grads,)
         held = (*(g if type(g) is tuple else (g,)), *saved, *grads)
-        for position, (edge, dx) in enumerate(zip(node.parents, grads)):
+        for position, dx in enumerate(grads):
             if dx is None or not needs[position]:
                 continue
-            parent, i = edge
+            edge = parent, i = node.parents[position]
             total = self.total_at(edge)
             if type(dx) is Piece:
                 if lift is None:
                     total.add_piece(dx, parent, i)
                     continue
-                shape, _ = parent.outputs[i]
-                dx = dx.dense(lift.xp, shape)
+                dx = dx.dense(lift.xp, parent.outputs[i][0])
             dx = _fit(dx, node, parent.outputs[i], position)
             if self.anomaly and not any(map(anomaly.has_nan, held[: len(arrived)])):
                 anomaly.check_gradient(node.op.name, node.trace, dx, position)

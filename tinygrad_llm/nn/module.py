@@ -49,6 +49,16 @@ class Module:
 
     _forward_hooks: tuple[Callable, ...] = ()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Raises TypeError for a plain Tensor in the place of a Parameter, which would be lost."""
+        taken = isinstance(vars(self).get(name), Parameter)
+        if taken and isinstance(value, Tensor) and not isinstance(value, Parameter):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, and a Tensor in its place would not "
+                "be learned: set Parameter(value), or change it in place under no_grad()"
+            )
+        super().__setattr__(name, value)
+
     def forward(self, *inputs: Any, **options: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward: write one")
 

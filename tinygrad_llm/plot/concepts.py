@@ -95,7 +95,7 @@ CONCEPTS = (
 """Every idea of the map."""
 
 FONT = 8.5
-LINE, LAYER_HEIGHT, GAP, WIDEST, MARGIN = 0.14, 0.78, 0.12, 7.2, 0.2
+LINE, LAYER_HEIGHT, GAP, WIDEST, MARGIN = 0.14, 0.78, 0.26, 7.6, 0.2
 """Inches: of a line of text, from layer to layer, between boxes, of the widest layer, around."""
 
 
@@ -149,7 +149,7 @@ def _canvas(layout: Layout, widths: Sequence[float]) -> Any:
     import matplotlib.pyplot as plt
 
     right = max(x + width / 2 for x, width in zip(layout.x, widths))
-    low, high = -0.95 - MARGIN, (max(layout.level) + 0.5) * LAYER_HEIGHT + MARGIN
+    low, high = -1.05 - MARGIN, (max(layout.level) + 0.5) * LAYER_HEIGHT + MARGIN
     figure = plt.figure(figsize=(right + 2 * MARGIN, high - low))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-MARGIN, right + MARGIN), ylim=(low, high))
@@ -218,4 +218,4 @@ def _draw_legend(axes: Any, note: str) -> None:
     handles = [Patch(facecolor=c, edgecolor=GREY, label=theme) for theme, c in THEMES.items()]
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.02), "ncols": len(handles)}
     says = "An arrow leads to what builds on it. Small: where it is in tinygrad_llm."
-    axes.legend(handles=handles, title=f"{says} {note}".strip(), fontsize=8, **place)
+    axes.legend(handles=handles, title=f"{says}\n{note}".strip(), fontsize=8, **place)

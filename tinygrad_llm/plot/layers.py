@@ -32,15 +32,15 @@ class _Cell(NamedTuple):
 
 
 def histograms(
-    values: Mapping[str, Sequence[Numbers]],
+    values: Mapping[str, Sequence[Numbers | None]],
     title: str,
     steps: Sequence[int] | None = None,
     log: bool = False,
 ) -> Any:
     """How the values of each layer are distributed, step by step: a row a layer, a column a step.
 
-    values: name of the layer -> one array a step, of any shape; all layers have the same steps.
-        Of more than eight steps, eight are drawn, the first and the last among them.
+    values: name of the layer -> one array a step, of any shape, or None where there was none; all
+        layers have the same steps. Of more than eight, eight are drawn, first and last among them.
     steps: the numbers of the steps; 0, 1, 2, ... when None.
     log: draw log10 of |v|, on one scale for all layers: for gradients, which differ by many orders
         of magnitude. Else each layer has a scale of its own, shared by its steps.
@@ -76,7 +76,9 @@ def histograms(
     return figure
 
 
-def _check_steps(values: Mapping[str, Sequence[Numbers]], steps: Sequence[int] | None) -> int:
+def _check_steps(
+    values: Mapping[str, Sequence[Numbers | None]], steps: Sequence[int] | None
+) -> int:
     """How many steps each of the layers has."""
     counts = {len(arrays) for arrays in values.values()}
     if steps is not None:
@@ -91,8 +93,8 @@ def _check_steps(values: Mapping[str, Sequence[Numbers]], steps: Sequence[int] |
     return counts.pop()
 
 
-def _cell(array: Numbers, name: str, log: bool) -> _Cell:
-    flat = floats(array, name).ravel()
+def _cell(array: Numbers | None, name: str, log: bool) -> _Cell:
+    flat = np.empty(0) if array is None else floats(array, name).ravel()
     finite = flat[np.isfinite(flat)]
     drawn = finite[finite != 0]
     size = max(flat.size, 1)
@@ -219,6 +221,8 @@ def _norms(
 
 
 def _mark(axes: Any, edge: float, marker: str, x: np.ndarray, colour: Any) -> None:
+    if not x.size:  # an empty line that is not clipped would take room in the figure
+        return
     place = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
     axes.plot(x, np.full(x.shape, edge), marker, color=colour, **place)
 

@@ -11,12 +11,18 @@ from tinygrad_llm.backend.devices import Array, is_array
 DEFAULT_DTYPE = np.dtype(np.float32)
 
 
+_USUAL = {np.dtype(kind) for kind in ("float32", "float64", "int64", "int32", "bool")}
+"""dtypes of arrays that are taken as they are, without more questions."""
+
+
 def as_array(data: Any, dtype: Any = None, floats: np.dtype = DEFAULT_DTYPE) -> Array:
     """`data` as a raw array: Python floats as `floats`, arrays with the dtype that they have.
 
     Raises TypeError for what holds no numbers and for lists of tensors, ValueError for lists of
     unequal lengths.
     """
+    if type(data) is np.ndarray and dtype is None and data.dtype in _USUAL:
+        return data
     if _has_tensor(data):
         raise TypeError("a list of tensors would lose their tapes: use stack() or concatenate()")
     known = is_array(data) or isinstance(data, (np.ndarray, np.generic))
