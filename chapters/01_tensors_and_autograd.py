@@ -12,6 +12,9 @@
 # 然后动一小步。“往哪个方向”就是梯度。本章讲三件事：梯度是什么；程序怎样为任意
 # 表达式求出梯度；怎样判断一个梯度是对是错。后面各章都建立在这上面。
 #
+# The figure `01_map.png` shows the ideas of the course and how they build on each other, each with
+# the place in the library where you find it; this chapter is its beginning.
+#
 # Run it from the root of the repository: `python chapters/01_tensors_and_autograd.py`. `--quick`
 # does less, `--seed 3` draws other numbers. Ids of formulas (F01, G02 …) are explained by
 # `python -m tinygrad_llm.formulas`.
@@ -31,7 +34,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder where `chapters` lies
 
 from chapters.lesson import begin
-from tinygrad_llm import Tensor, detect_anomaly, grad, hessian, no_grad, plot
+from tinygrad_llm import Tensor, detect_anomaly, grad, hessian, keep_values, no_grad, plot
 from tinygrad_llm import functional as F
 from tinygrad_llm.formulas import FORMS, numeric_gradient, relative_error
 from tinygrad_llm.formulas.neuron import softmax
@@ -44,6 +47,7 @@ from tinygrad_llm.testing import GradientError, gradcheck
 
 lesson = begin(__file__, seconds=(10, 3))
 rng = lesson.rng
+lesson.figure(plot.concept_map(), "map")
 
 
 def leaf(array):
@@ -115,8 +119,8 @@ lesson.say(
 lesson.heading("2 · A derivative is a slope")
 
 
+# for real and complex x of any precision
 def f(x):
-    """eˣ·sin 3x, for real and complex x of any precision."""
     return np.exp(x) * np.sin(3.0 * x)
 
 
@@ -187,12 +191,13 @@ lesson.claim("float32", "central difference, best h, float32: error", error, abo
 lesson.heading("3 · The chain rule and the tape")
 x, t = rng.normal(size=3), 0.5
 w, b = leaf(rng.normal(size=3)), leaf(rng.normal())
-p = w * constant(x)
-s = p.sum()
-z = s + b
-y = F.tanh(z)
-d = y - t
-loss = d**2
+with keep_values():  # for the figure; a tape alone keeps only what its ops need
+    p = w * constant(x)
+    s = p.sum()
+    z = s + b
+    y = F.tanh(z)
+    d = y - t
+    loss = d**2
 
 nodes = plot.tape(loss)
 # A node has  op       the op that ran; None for a leaf
@@ -322,6 +327,7 @@ class Cube(Op):
 x = leaf([1.0, 2.0])
 first = grad(apply(Cube, x).sum(), x, create_graph=True)
 cube = gradcheck(lambda x: apply(Cube, x), x, name="Cube")
+lesson.agrees("cube", "Cube, the op of this chapter, order 1 and 2", cube)
 lesson.say(
     "The library's tanh is above; the file of this chapter has Cube, which is yours to break.",
     f"At x = 1, 2: slope {first.tolist()}, second derivative {grad(first.sum(), x).tolist()};",
@@ -344,8 +350,7 @@ lesson.heading("6 · A test that cannot fail")
 
 
 class ZeroSoftmax(Softmax):
-    """A softmax whose backward is wrong: it returns zeros."""
-
+    # The forward is right, the backward is wrong: it returns zeros.
     @staticmethod
     def backward(xp, g, saved, needs):
         return g * 0.0
@@ -454,8 +459,8 @@ lesson.say("Newton's method on eˣ − 2x, whose minimum is at ln 2:")
 lesson.table(["step", "x", "distance"], rows)
 
 
+# Rosenbrock's curved valley (1960), lowest at (1, 1)
 def valley(x, y):
-    """Rosenbrock's curved valley (1960), lowest at (1, 1)."""
     return (1.0 - x) ** 2 + 100.0 * (y - x * x) ** 2
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from chapters import options as shared
 from chapters import text
 from chapters.catalogue import HERE, OUT, ROOT
-from chapters.verdicts import LIMIT, Bar, Claim, Scale, Verdict, judge_all, read_bands
+from chapters.verdicts import LIMIT, Bar, Claim, Scale, Verdict, judge_all, read_bands, seeds_of
 from tinygrad_llm import manual_seed
 
 
@@ -118,8 +118,8 @@ class Lesson:
             print(f"  python -m chapters check {self.number} my_solution.py")
         self.heading(f"Verdicts ({mode} run, seed {self.options.seed})")
         self.say(
-            "Each claim's value must lie in its band, the range seen over several seeds and",
-            "widened (see chapters/bands.json), and beat a baseline, given last.",
+            f"Each claim's value must lie in its band, the range seen over {seeds_of(self.number)}",
+            "seeds and widened (see chapters/bands.json), and beat a baseline, given last.",
         )
         for verdict in verdicts:
             print("\n".join(verdict.lines()))

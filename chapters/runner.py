@@ -67,10 +67,22 @@ def run_all(chapters: Sequence[Chapter], arguments: list[str]) -> bool:
     last = ("all" if len(outcomes) > 1 else "", f"{held}/{made}", total, "PASS" if good else "FAIL")
     rows = [outcome.summary() for outcome in outcomes] + ([last] if len(outcomes) > 1 else [])
     print("\n" + text.table(("chapter", "claims", "seconds", "verdict"), rows))
-    first = chapters[0].path.relative_to(ROOT).as_posix()
-    hint = f"To learn from a chapter, read its file while it runs: python {first}"
-    print(f"\n{hint}\nFigures: chapters/out. Terms: chapters/glossary.md.")
+    print("\n" + _what_next(chapters[0]))
     return good
+
+
+def _what_next(first: Chapter) -> str:
+    """How to go on from the table, with one chapter as the example."""
+    lines = [f"Learn:     read the file beside its output: python {_path(first)}"]
+    if first.exercises.exists():
+        lines.append(f"Exercises: python -m chapters check {first.number} my_solution.py")
+    lines.append("Figures:   chapters/out")
+    lines.append("Terms:     chapters/glossary.md; when training fails: chapters/failures.md")
+    return "\n".join(lines)
+
+
+def _path(chapter: Chapter) -> str:
+    return chapter.path.relative_to(ROOT).as_posix()
 
 
 def run(chapter: Chapter, arguments: list[str], tick: Callable[[float], None]) -> Outcome:
@@ -145,5 +157,5 @@ def _details(outcome: Outcome) -> list[str]:
             lines += ["  " + line for line in claim["lines"]]
     if outcome.problem:
         lines.append(text.paragraph(f"it stopped: {outcome.problem}", "  "))
-        lines.append(f"  see all: python {outcome.chapter.path.relative_to(ROOT).as_posix()}")
+        lines.append(f"  see all: python {_path(outcome.chapter)}")
     return lines

@@ -118,6 +118,12 @@ def read_bands(number: str, mode: str) -> dict[str, tuple[float, float]]:
     return {key: (c["low"], c["high"]) for key, c in measured.get("claims", {}).items()}
 
 
+def seeds_of(number: str) -> int:
+    """Over how many seeds the bands of a chapter were measured; 0 before that."""
+    modes = read(BANDS).get("chapters", {}).get(number, {})
+    return min((len(measured.get("seeds", ())) for measured in modes.values()), default=0)
+
+
 def read(path: Path) -> dict[str, Any]:
     """The whole file of bands; empty when there is none yet."""
     return json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -145,7 +145,11 @@ def test_runner_prints_a_line_a_chapter_and_a_table(small):
     assert [line.split("  ")[-1] for line in lines[5:10]] == [
         "verdict", "───────", "PASS", "PASS", "PASS",
     ]  # fmt: skip
-    assert lines[11].endswith(": python chapters/01_first_words.py")
+    assert lines[11:] == [
+        "Learn:     read the file beside its output: python chapters/01_first_words.py",
+        "Figures:   chapters/out",
+        "Terms:     chapters/glossary.md; when training fails: chapters/failures.md",
+    ]
     assert run(root, "-m", "chapters", "3A").stdout.startswith("03a second: 1/1 claims")
 
 

@@ -2,35 +2,123 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HELD_BACK = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Variables that hold OpenBLAS to an older processor; they act before NumPy is imported."""
 
 
+def variables(**extra: str) -> dict[str, str]:
+    """The environment of a benchmark's process: ours without what slows OpenBLAS, and `extra`."""
+    kept = {name: value for name, value in os.environ.items() if name not in HELD_BACK}
+    return kept | {"PYTHONUTF8": "1"} | extra
+
+
 def fresh_process(arguments: list[str], **extra: str) -> str:
     """What `python arguments` prints, in a process without the variables that slow OpenBLAS."""
-    environment = {k: v for k, v in os.environ.items() if k not in HELD_BACK} | extra
-    done = subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=variables(**extra), capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"benchmark process failed:\n{done.stderr}")
     return done.stdout
 
 
-def machine() -> str:
-    """One line: Python, NumPy, processor, cores."""
-    import numpy as np
+def machine(**extra: str) -> str:
+    """Python, NumPy, processor and cores, and NumPy's BLAS as a benchmark's process has it."""
+    program = (
+        "import numpy; from tests.benchmarks.environment import facts, in_words\n"
+        "print('NumPy ' + numpy.__version__ + '\\n' + in_words(facts('ours')))"
+    )
+    numpy, blas = fresh_process(["-c", program], **extra).splitlines()
+    return f"Python {platform.python_version()}, {numpy}, {_processor()}\n{blas}"
 
+
+def facts(library: str) -> dict[str, Any]:
+    """What does the arithmetic in this process: version, BLAS, core type, threads."""
+    if library == "ours":
+        import tinygrad_llm
+
+        return {"version": f"tinygrad_llm {tinygrad_llm.__version__}", **_numpy_blas()}
+    if library == "torch":
+        return _torch_blas()
+    return {"version": library, **_numpy_blas()}
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """One line: "tinygrad_llm 0.1.0, OpenBLAS 0.3.31, core SkylakeX, 2 threads"."""
+    threads = facts["threads"]
+    return f"{facts['version']}, {facts['blas']}, core {facts['core']}, {threads} threads"
+
+
+def peak_memory() -> float | None:
+    """MiB that this process held at most, or None where the system does not tell.
+
+    Linux's ru_maxrss begins at what the parent held when it started us, so its own count of this
+    program (VmHWM) is read where there is one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text("utf-8")
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1024
+    except (OSError, AttributeError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _processor() -> str:
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf8") as file:
             name = next(line.split(":")[1].strip() for line in file if "model name" in line)
     except (OSError, StopIteration):
         pass
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"{versions}, {name}, {os.cpu_count()} cores"
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _numpy_blas() -> dict[str, Any]:
+    """NumPy's BLAS, asked in the library itself where that is the OpenBLAS of NumPy's wheels."""
+    import numpy as np
+
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    found = {"blas": f"{built['name']} {built['version']}", "core": "unknown", "threads": "?"}
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        for path in folder.glob("*openblas*"):
+            return found | _openblas(ctypes.CDLL(str(path)))
+    return found
+
+
+def _openblas(library: ctypes.CDLL) -> dict[str, Any]:
+    for form in ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}"):
+        if hasattr(library, form.format("get_corename")):
+            config = getattr(library, form.format("get_config"))
+            core = getattr(library, form.format("get_corename"))
+            config.restype = core.restype = ctypes.c_char_p
+            version = " ".join(config().decode().split()[:2])
+            threads = getattr(library, form.format("get_num_threads"))()
+            return {"blas": version, "core": core().decode(), "threads": threads}
+    return {}
+
+
+def _torch_blas() -> dict[str, Any]:
+    import torch
+
+    config = torch.__config__.show()
+    mkl = re.search(r"Math Kernel Library Version (\S+?)-", config)
+    blas = f"MKL {mkl[1]}" if mkl else re.search(r"BLAS_INFO=(\w+)|$", config)[1]
+    core = torch.backends.cpu.get_cpu_capability()
+    version = f"PyTorch {torch.__version__}"
+    return {"version": version, "blas": blas, "core": core, "threads": torch.get_num_threads()}

@@ -133,7 +133,7 @@ def main() -> None:
     chosen = ["--against", args.against] if args.against else []
     module = ["-m", "tests.benchmarks.op_cost", "--here", "--repeats", str(args.repeats)]
     rows = json.loads(fresh_process([*module, *chosen], OPENBLAS_NUM_THREADS="1"))
-    print(machine())
+    print(machine(OPENBLAS_NUM_THREADS="1"))
     show(rows, args.against)
     if args.json:
         with open(args.json, "w", encoding="utf8") as file:

@@ -1,0 +1,1 @@
+"""Notebooks for looking into a network, and the runner that executes them afresh."""

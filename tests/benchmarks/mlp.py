@@ -1,0 +1,94 @@
+"""Benchmark d: one training step of an MLP 64–128–10 (ReLU) on the digits, batch 64, Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.worker import Step
+
+TITLE = "one training step, MLP 64–128–10, digits, batch 64, Adam, float32"
+STEPS = 200
+WIDTHS = [64, 128, 10]
+BATCH = 64
+
+
+def start() -> dict[str, np.ndarray]:
+    """Weights (in, out), biases, and an epoch of batches (N, 64, 64) with labels (N, 64)."""
+    from tinygrad_llm.data import load_digits
+
+    rng = np.random.default_rng(0)
+    images, labels = load_digits()
+    order = rng.permutation(len(labels))[: len(labels) // BATCH * BATCH].reshape(-1, BATCH)
+    arrays = {"images": images[order], "labels": labels[order]}
+    for layer, (fan_in, fan_out) in enumerate(pairwise(WIDTHS)):
+        weight = rng.standard_normal((fan_in, fan_out), dtype=np.float32)
+        arrays[f"weight{layer}"] = weight * np.float32((2 / fan_in) ** 0.5)
+        arrays[f"bias{layer}"] = np.zeros(fan_out, np.float32)
+    return arrays
+
+
+def ours(arrays: dict[str, np.ndarray]) -> Step:
+    from tinygrad_llm import Tensor, models, optim
+    from tinygrad_llm import functional as F
+
+    model = models.MLP(WIDTHS)
+    model.load_state_dict(dict(zip(model.state_dict(), _parameters(arrays), strict=True)))
+    optimizer = optim.Adam(model.parameters(), lr=1e-3)
+    batches = _batches(arrays, Tensor)
+
+    def step(number: int) -> Tensor:
+        images, labels = batches[number % len(batches)]
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def theirs(arrays: dict[str, np.ndarray], **adam: bool) -> Step:
+    """PyTorch's step; `adam` chooses among its implementations of the optimizer."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    with torch.no_grad():
+        for parameter, array in zip(model.parameters(), _parameters(arrays), strict=True):
+            parameter.copy_(torch.from_numpy(array.T))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **adam)
+    batches = _batches(arrays, torch.from_numpy)
+
+    def step(number: int) -> torch.Tensor:
+        images, labels = batches[number % len(batches)]
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def _parameters(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [arrays[f"{kind}{layer}"] for layer in range(2) for kind in ("weight", "bias")]
+
+
+def _batches(arrays: dict[str, np.ndarray], convert: Callable) -> list[tuple[Any, Any]]:
+    pairs = zip(arrays["images"], arrays["labels"])
+    return [(convert(images), convert(labels)) for images, labels in pairs]
+
+
+SIDES: dict[str, Callable[[dict[str, np.ndarray]], Step]] = {
+    "ours": ours,
+    "torch": theirs,
+    "torch foreach": partial(theirs, foreach=True),
+    "torch fused": partial(theirs, fused=True),
+}
+"""First word: whose it is. PyTorch's Adam has three forms; the first is what it takes by itself."""

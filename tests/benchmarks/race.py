@@ -1,0 +1,190 @@
+"""Two or more sides that do the same training steps, in processes of their own, timed in turn."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.benchmarks.environment import ROOT, variables
+
+CHECKED = 50
+"""Steps whose losses must agree before anything is timed."""
+
+TOLERANCE = 1e-4
+"""How far losses may lie apart, relative to ours: rounding, and no more."""
+
+PAUSE = 0.05
+"""Seconds before a turn: threads of the side before spin on for up to 30 ms (OpenBLAS)."""
+
+
+class RaceError(RuntimeError):
+    """Why a race has no result, in one line."""
+
+
+class Spread(NamedTuple):
+    """The middle half of some measurements."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles (with linear interpolation) of two or more values."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Theirs over ours, round by round: above 1, ours is faster."""
+    return spread([b / a for a, b in zip(ours, theirs, strict=True)])
+
+
+class Worker:
+    """The process of one side; `ask` it, and `close` it."""
+
+    def __init__(self, module: str, side: str, start: Path, environment: dict[str, str]):
+        self.side = side
+        # A pipe could fill, and a process that waits for room there answers no more.
+        self._errors = start.with_name(f"{uuid.uuid4().hex}.txt")
+        with open(self._errors, "wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.benchmarks.worker", module, side, str(start)],
+                cwd=ROOT, env=environment, encoding="utf-8",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+
+    def ask(self, task: str, argument: Any) -> Any:
+        """Its answer to one of worker.py's tasks. Raises RaceError when the process has ended."""
+        try:
+            self._process.stdin.write(json.dumps([task, argument]) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except OSError:  # it takes no more requests
+            answer = ""
+        if not answer:
+            raise RaceError(self._obituary())
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        with suppress(OSError):  # a request that it did not live to read
+            self._process.stdin.close()
+
+    def _obituary(self) -> str:
+        code = self._process.wait()
+        said = self._errors.read_text("utf-8", errors="replace").strip().splitlines()
+        how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+        return f"the process of {self.side!r} ended ({how}): {said[-1] if said else 'no word'}"
+
+
+def race(
+    module: str,
+    sides: Sequence[str],
+    rounds: int,
+    *,
+    steps: int | None = None,
+    core: str | None = None,
+    tick: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Race `sides` of the benchmark `module`; the first is the one that ratios are taken to.
+
+    Each round runs `steps` steps on every side (default: the benchmark's), and the side that
+    begins changes from round to round. `core` holds OpenBLAS to a core type on all sides; `tick`
+    is called with the rounds done.
+
+    Returns what there is to report, as JSON can hold it; times are in seconds a step.
+    Raises RaceError when losses disagree or a process ends.
+    """
+    benchmark = import_module(module)
+    steps = steps or benchmark.STEPS
+    with ExitStack() as stack:
+        workers = _start(stack, module, benchmark, sides, core)
+        difference = disagreement(sides, [w.ask("losses", CHECKED) for w in workers])
+        times = _take_turns(workers, rounds, steps, tick)
+        last = [worker.ask("losses", 1)[0] for worker in workers]
+        facts = [worker.ask("facts", worker.side.split()[0]) for worker in workers]
+    if not all(map(math.isfinite, last)):
+        raise RaceError(f"a side has diverged: the last losses are {dict(zip(sides, last))}")
+    rows = zip(sides, times, last, facts)
+    return {
+        "title": benchmark.TITLE,
+        "rounds": rounds,
+        "steps": steps,
+        "losses": {"checked": CHECKED, "difference": difference},
+        "sides": [_row(*row, ours=times[0]) for row in rows],
+    }
+
+
+def disagreement(sides: Sequence[str], losses: Sequence[Sequence[float]]) -> float:
+    """The greatest relative distance of a loss to the first side's; RaceError above TOLERANCE."""
+    worst = 0.0
+    for side, theirs in zip(sides[1:], losses[1:]):
+        for step, (a, b) in enumerate(zip(losses[0], theirs, strict=True), 1):
+            distance = abs(a - b) / abs(a) if a else abs(b)
+            if not distance <= TOLERANCE:
+                both = f"{a:.7g} ({sides[0]}) and {b:.7g} ({side})"
+                raise RaceError(
+                    f"the sides do not do the same work: after step {step} the losses are {both}"
+                )
+            worst = max(worst, distance)
+    return worst
+
+
+def _start(
+    stack: ExitStack, module: str, benchmark: ModuleType, sides: Sequence[str], core: str | None
+) -> list[Worker]:
+    """Workers that all begin with the same arrays and end with `stack`."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    np.savez(folder / "start.npz", **benchmark.start())
+    environment = variables(**({"OPENBLAS_CORETYPE": core} if core else {}))
+    workers = []
+    for side in sides:
+        workers.append(Worker(module, side, folder / "start.npz", environment))
+        stack.callback(workers[-1].close)
+    return workers
+
+
+def _take_turns(
+    workers: list[Worker], rounds: int, steps: int, tick: Callable[[int], None]
+) -> list[list[float]]:
+    """Seconds a step: for each worker, of each round. A round before them warms all up."""
+    times: list[list[float]] = [[] for _ in workers]
+    for done in range(rounds + 1):
+        tick(done)
+        for place in range(len(workers)):
+            turn = (done + place) % len(workers)
+            time.sleep(PAUSE)
+            seconds = workers[turn].ask("seconds", steps)
+            if done:
+                times[turn].append(seconds)
+    return times
+
+
+def _row(
+    side: str, seconds: list[float], last: float, facts: dict[str, Any], ours: list[float]
+) -> dict[str, Any]:
+    return {
+        "side": side,
+        "seconds": seconds,
+        **spread(seconds)._asdict(),
+        "ratio": ratio(ours, seconds)._asdict(),
+        "last_loss": last,
+        **facts,
+    }

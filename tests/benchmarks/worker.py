@@ -1,0 +1,54 @@
+"""The process of one side of a race: it builds its training step and runs it when asked.
+
+    python -m tests.benchmarks.worker MODULE SIDE START.npz
+
+A request is a line of JSON on stdin, its answer a line of JSON on stdout; it ends with stdin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.environment import facts, peak_memory
+
+Step = Callable[[int], Any]
+"""Trains on batch number n, and returns its loss, which nobody has read yet."""
+
+
+def main(module: str, side: str, start: str) -> None:
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints must not be taken for an answer
+    with np.load(start) as arrays:
+        step: Step = import_module(module).SIDES[side](dict(arrays))
+    numbers = count()
+    tasks = {
+        "losses": lambda steps: [float(step(next(numbers))) for _ in range(steps)],
+        "seconds": lambda steps: _seconds(step, numbers, steps),
+        "facts": lambda library: facts(library) | {"peak_mib": peak_memory()},
+    }
+    for line in sys.stdin:
+        task, argument = json.loads(line)
+        print(json.dumps(tasks[task](argument)), file=answers, flush=True)
+
+
+def _seconds(step: Step, numbers: count, steps: int) -> float:
+    """Seconds a step, over `steps` steps after a few that bring caches and clock back."""
+    for _ in range(1 + steps // 10):
+        step(next(numbers))
+    start = time.perf_counter()
+    for _ in range(steps):
+        step(next(numbers))
+    return (time.perf_counter() - start) / steps
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,196 @@
+"""Tests of the benchmarks' machinery: races, their statistics, and what stops them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import environment, race
+
+TOY = '''"""A benchmark without a model: a number that shrinks."""
+import os, sys
+import numpy as np
+
+TITLE = "a toy"
+STEPS = 5
+
+def start():
+    return {"w": np.ones(3)}
+
+def ours(arrays, factor=0.9, end=10**9, last="the lamp is out"):
+    w = arrays["w"]
+    def step(number):
+        print("a word of the library's own")
+        if number == end:
+            sys.exit(last)
+        w[:] *= factor
+        return w.sum()
+    return step
+
+SIDES = {
+    "ours": ours,
+    "toy": ours,
+    "toy wrong": lambda arrays: ours(arrays, 0.90004),
+    "toy mortal": lambda arrays: ours(arrays, end=60),
+    "toy killed": lambda arrays: os.kill(os.getpid(), 9),
+    "toy diverging": lambda arrays: ours({"w": np.array([np.nan])}),
+    "toy held": lambda arrays: ours(arrays, end=0, last=os.getenv("OPENBLAS_CORETYPE", "free")),
+}
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """The toy as a benchmark that both this process and workers can import."""
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(race, "PAUSE", 0.0)
+    monkeypatch.setattr(command, "BENCHMARKS", {"t": "toy"})
+    yield "toy"
+    sys.modules.pop("toy")
+
+
+def test_ours_against_ours_does_the_same_work(monkeypatch):
+    monkeypatch.setattr(race, "PAUSE", 0.0)
+    found = race.race("tests.benchmarks.mlp", ["ours", "ours"], 2, steps=3)
+    assert (found["rounds"], found["steps"]) == (2, 3)
+    assert found["losses"] == {"checked": race.CHECKED, "difference": 0.0}
+    first, second = found["sides"]
+    assert first["last_loss"] == second["last_loss"] < math.log(10)
+    assert first["ratio"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert len(second["seconds"]) == 2 and min(second["seconds"]) > 0
+    assert second["blas"] and second["core"] and second["threads"]
+    assert second["peak_mib"] is None or 10 < second["peak_mib"] < 2000
+
+
+def test_sides_take_turns_and_another_begins_each_round(monkeypatch):
+    class Recorder:
+        def __init__(self, name):
+            self.name = name
+
+        def ask(self, task, steps):
+            assert (task, steps) == ("seconds", 7)
+            asked.append(self.name)
+            return float(len(asked))
+
+    asked, ticks = [], []
+    monkeypatch.setattr(race, "PAUSE", 0.0)
+    times = race._take_turns([Recorder("a"), Recorder("b")], 3, 7, ticks.append)
+    assert "".join(asked) == "ab" + "ba" + "ab" + "ba"
+    assert times == [[4.0, 5.0, 8.0], [3.0, 6.0, 7.0]] and ticks == [0, 1, 2, 3]
+
+
+def test_spread_and_ratio_on_known_numbers():
+    assert race.spread([5.0, 1.0, 4.0, 2.0, 3.0]) == (3.0, 2.0, 4.0)
+    assert race.spread([1.0, 2.0]) == (1.5, 1.25, 1.75)
+    # Pair by pair: the ratio of the medians would be 40 / 2 = 20.
+    assert race.ratio([1.0, 2.0, 4.0], [30.0, 40.0, 100.0]) == (25.0, 22.5, 27.5)
+    with pytest.raises(ValueError):
+        race.ratio([1.0, 2.0], [1.0])
+
+
+def test_losses_that_differ_stop_the_race(toy):
+    with pytest.raises(race.RaceError) as stopped:
+        race.race(toy, ["ours", "toy wrong"], 2)
+    assert str(stopped.value) == (
+        "the sides do not do the same work: after step 3 the losses are "
+        "2.187 (ours) and 2.187292 (toy wrong)"
+    )
+
+
+@pytest.mark.parametrize("theirs", [1.0 + 1.01e-4, 1.0 - 1.01e-4, math.nan, math.inf])
+def test_disagreement_is_relative_and_knows_nan(theirs):
+    assert race.disagreement(["a", "b"], [[2.0, 1.0], [2.0, 1.0 + 9e-5]]) == pytest.approx(9e-5)
+    with pytest.raises(race.RaceError, match=r"after step 2 .* \(a\) and .* \(b\)"):
+        race.disagreement(["a", "b"], [[1e6, 1.0], [1e6 + 1, theirs]])
+
+
+@pytest.mark.parametrize(
+    "side, reason",
+    [
+        ("toy mortal", "the process of 'toy mortal' ended (exit code 1): the lamp is out"),
+        ("toy killed", "the process of 'toy killed' ended (killed by signal 9): no word"),
+        ("toy absent", "the process of 'toy absent' ended (exit code 1): KeyError: 'toy absent'"),
+    ],
+)
+def test_a_worker_that_dies_is_named_in_one_line(toy, side, reason):
+    with pytest.raises(race.RaceError, match=rf"^{re.escape(reason)}$"):
+        race.race(toy, ["ours", side], 2)
+
+
+def test_a_race_that_diverged_has_no_result(toy, monkeypatch):
+    monkeypatch.setattr(race, "disagreement", lambda sides, losses: 0.0)
+    with pytest.raises(race.RaceError, match="a side has diverged"):
+        race.race(toy, ["ours", "toy diverging"], 2)
+
+
+@pytest.mark.parametrize("core, reason", [("Haswell", "Haswell"), (None, "free")])
+def test_openblas_is_held_to_a_core_type_only_when_asked(toy, monkeypatch, core, reason):
+    for name in environment.HELD_BACK:
+        monkeypatch.setenv(name, "held by the outside")
+    assert not set(environment.HELD_BACK) & environment.variables().keys()
+    with pytest.raises(race.RaceError, match=rf": {reason}$"):
+        race.race(toy, ["toy held"], 2, core=core)
+
+
+# The command
+
+
+def test_the_command_prints_a_table_and_writes_json(toy, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: True)
+    both = {"ours", "toy"}
+    monkeypatch.setattr(command, "_library", lambda side: side if side in both else "others")
+    path = tmp_path / "found.json"
+    assert command.main(["t", "--against", "toy", "--repeats", "2", "--json", str(path)]) == 0
+    out, errors = capsys.readouterr()
+    assert errors == ""
+    assert "\nt: a toy\n" in out and ", core " in out
+    assert re.search(r"^  ours +\d\S* \(\S+–\S+\) +\d+$", out, re.MULTILINE)
+    assert re.search(r"^  toy +\d\S* \(\S+–\S+\)  \d\.\d\d \(\S+–\S+\) +\d+$", out, re.MULTILINE)
+    assert "the first 50 losses agree to 0 (relative)" in out
+    assert re.search(r"against the fastest other, toy: \d\.\d\d \(\S+\) times", out)
+    found = json.loads(path.read_text("utf-8"))["benchmarks"]["t"]
+    assert [len(row["seconds"]) for row in found["sides"]] == [2, 2]
+
+
+@pytest.mark.parametrize("high, told", [(1.4e-4, False), (1.6e-4, True)])
+def test_a_busy_machine_is_told(capsys, high, told):
+    times = {"median": 1.2e-4, "low": 1e-4, "high": high, "ratio": None, "peak_mib": None}
+    facts = {"version": "v", "blas": "b", "core": "c", "threads": 2}
+    rows = [{"side": "ours", **times, **facts}]
+    command.show("t", {"title": "a toy", "sides": rows, "rounds": 2, "steps": 5})
+    out = capsys.readouterr().out
+    assert ("the machine was busy" in out) == told and " 120 (100–" in out
+
+
+def test_the_command_says_why_a_race_has_no_result(toy, monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: True)
+    assert command.main(["--against", "toy"]) == 1
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("benchmark t: ") and len(complaint.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["z"], "there is no benchmark z; there are: d"),
+        (["d", "--against", "torch"], "torch is not installed: pip install -e '.[bench]'"),
+        (["d", "--against", "numpy"], "argument --against: invalid choice: 'numpy'"),
+        (["d", "--repeats", "1"], "--repeats: 1 has no quartiles; give 2 or more"),
+        (["d", "--json", "no/such/x.json"], f"--json: there is no folder {Path('no/such')}"),
+    ],
+)
+def test_wrong_usage_gets_one_line(words, complaint, monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        command.main(words)
+    out, errors = capsys.readouterr()
+    assert ended.value.code == 2 and out == ""
+    assert len(errors.splitlines()) == 1 and complaint in errors
