@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_llm.backend.devices import Array, put
 from tinygrad_llm.ops.shapes import AsType
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor, apply, as_array
 
@@ -25,7 +26,7 @@ def watched(x: Any, like: Tensor | None = None) -> Tensor:
     """
     if isinstance(x, Tensor):
         return x
-    array = as_array(x) if like is None else tensor_like(like, x).data
+    array = as_array(x) if like is None else array_like(like, x)
     return Tensor(array.copy())
 
 
@@ -66,11 +67,17 @@ def _with_tensor(name: str, x: Tensor, value: Any) -> tuple[Tensor, Any]:
 def tensor_like(x: Tensor, value: Any) -> Tensor:
     """Convert an operand that is not a Tensor: its floats get the dtype of x if that is floating,
     and what is on the host goes to the device of x."""
+    return Tensor(array_like(x, value))
+
+
+def array_like(x: Tensor, value: Any) -> Array:
+    """As `tensor_like`, for the raw array."""
     floats = x.data.dtype if x.data.dtype.kind == "f" else DEFAULT_DTYPE
     array = as_array(value, floats=floats)
     if array.dtype.kind == "f" == x.data.dtype.kind:
         array = array.astype(floats, copy=False)
-    return Tensor(array, device=x.device if type(array) is np.ndarray else None)
+    moves = type(array) is np.ndarray and type(x.data) is not np.ndarray
+    return put(array, x.device) if moves else array
 
 
 def scalar_like(x: Tensor, value: Any) -> Tensor:

@@ -76,10 +76,9 @@ def _counted(target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
     does not exist."""
     if not target.size:
         return None
-    low, high = int(target.data.min()), int(target.data.max())
-    if not low <= ignore_index <= high:
-        if low < 0 or high >= classes:
-            check_range("cross_entropy: class", target, classes)
+    ids = target.data
+    highest = int(ids.view(f"u{ids.dtype.itemsize}").max())  # a negative id counts as a huge one
+    if highest < classes and not 0 <= ignore_index <= highest:
         return None
     counted = target != ignore_index
     check_range("cross_entropy: class", where(counted, target, 0), classes)

@@ -50,6 +50,8 @@ class Linear(Op):
 
     @staticmethod
     def forward(xp, x, w, b):
+        if w.ndim != 2 or (b is not None and b.shape != w.shape[1:]):
+            raise ValueError
         y = x @ w
         if b is not None:
             y += b
@@ -65,6 +67,12 @@ class Linear(Op):
         dw = x.reshape(rows, w.shape[0]).T @ g if needs[1] else None
         db = g.sum(axis=0) if needs[2] else None
         return dx, dw, db
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        x, w, *b = shapes
+        bias = f" and a bias {b[0]}" if b else ""
+        return f"linear: x {x} with a weight {w}{bias}: expected (..., in), (in, out) and (out,)"
 
 
 class Einsum(Op):

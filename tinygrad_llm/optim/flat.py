@@ -28,6 +28,10 @@ class Flat:
             self.places.append(slice(size, size + parameter.size))
             size += parameter.size
         self.values, self.gradient = (self._new("empty", size) for _ in range(2))
+        self._gradients = [  # views of it, in the shapes of the parameters
+            self.gradient[place].reshape(parameter.shape)
+            for parameter, place in zip(self.parameters, self.places)
+        ]
         self.scratch = self._new("empty", min(size, TILE))
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
@@ -52,20 +56,19 @@ class Flat:
         Parameters without a gradient stay out, and their moments as they are.
         """
         present = []
-        for i, (parameter, place) in enumerate(zip(self.parameters, self.places)):
+        for i, parameter in enumerate(self.parameters):
             grad = parameter.grad
             present.append(grad is not None)
             if grad is not None:
-                self._adopt(parameter, place)
-                self.gradient[place] = grad.data.reshape(-1)
+                if parameter.data.base is not self.values:
+                    self._adopt(parameter, self.places[i])
+                self._gradients[i][...] = grad.data
                 parameter._version[0] += 1
                 self.steps[i] += 1
         yield from self._tiles(present)
 
     def _adopt(self, parameter: Tensor, place: slice) -> None:
-        """Make the parameter a view of `values`, unless it is one: its array may be new."""
-        if parameter.data.base is self.values:
-            return
+        """Make the parameter a view of `values`: it is new, or its array is."""
         if kind_of(parameter) != self.kind:
             was, now = (" ".join(map(str, kind)) for kind in (self.kind, kind_of(parameter)))
             raise RuntimeError(
