@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import floating, one_dtype, operands, tensor
+from tinygrad_llm.functional.arguments import one_dtype, operands, tensor, tensor_like
 from tinygrad_llm.functional.shapes import reshape
 from tinygrad_llm.ops import products as ops
 from tinygrad_llm.tensor import Tensor, apply
@@ -35,7 +35,8 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError for shapes that do not fit, TypeError for different floating dtypes.
     """
-    x, weight = operands("linear", floating(x), weight)
+    x = x if isinstance(x, Tensor) else tensor_like(weight, x)
+    x, weight = operands("linear", x, weight)
     if bias is not None:
         _, bias = operands("linear", x, bias)
     return apply(ops.Linear, x, weight, bias)

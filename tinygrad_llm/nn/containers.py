@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tinygrad_llm.functional.arguments import integer
 from tinygrad_llm.nn.module import Module
 
 
@@ -31,11 +32,12 @@ class ModuleList(Module):
         return self._length
 
     def __iter__(self) -> Iterator[Module]:
-        return (self[i] for i in range(len(self)))
+        return (getattr(self, str(i)) for i in range(self._length))
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return ModuleList([self[i] for i in range(len(self))[index]])
+        index = integer(f"{type(self).__name__}: an index", index)
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"{type(self).__name__}: no module {index} among {len(self)}")
@@ -52,9 +54,8 @@ class Sequential(ModuleList):
         super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
-        for module in vars(self).values():
-            if isinstance(module, Module):
-                x = module(x)
+        for module in self:
+            x = module(x)
         return x
 
     def __getitem__(self, index: Any) -> Any:

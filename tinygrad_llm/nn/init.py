@@ -18,6 +18,7 @@ The numbers come from the random stream "init". `gain` multiplies the standard d
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,16 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b); variance (b − a)²/12."""
-    return _fill(tensor, stream("init").next().generator().uniform(a, b, tensor.shape))
+    if not a <= b:
+        raise ValueError(f"uniform_: the bounds {a} and {b} are the wrong way round")
+    return _draw(tensor, lambda generator: generator.uniform(a, b, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with this mean and standard deviation."""
-    return _fill(tensor, stream("init").next().generator().normal(mean, std, tensor.shape))
+    if not std >= 0.0:
+        raise ValueError(f"normal_: std must be at least 0, not {std}")
+    return _draw(tensor, lambda generator: generator.normal(mean, std, tensor.shape))
 
 
 def trunc_normal_(
@@ -83,11 +88,14 @@ def trunc_normal_(
     share = _normal_below((b - mean) / std) - _normal_below((a - mean) / std) if std > 0 else 0.0
     if share < 1e-3:
         raise ValueError(f"trunc_normal_: mean {mean}, std {std} hardly ever lies in [{a}, {b}]")
-    generator = stream("init").next().generator()
-    values = generator.normal(mean, std, tensor.shape)
-    while (outside := (values < a) | (values > b)).any():
-        values[outside] = generator.normal(mean, std, int(outside.sum()))
-    return _fill(tensor, values)
+
+    def within(generator: np.random.Generator) -> np.ndarray:
+        values = np.asarray(generator.normal(mean, std, tensor.shape))
+        while (outside := (values < a) | (values > b)).any():
+            values[outside] = generator.normal(mean, std, int(outside.sum()))
+        return values
+
+    return _draw(tensor, within)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -132,6 +140,12 @@ def _uniform_of(tensor: Tensor, std: float) -> Tensor:
 
 def _normal_below(x: float) -> float:
     return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def _draw(tensor: Tensor, values: Callable[[np.random.Generator], Any]) -> Tensor:
+    if tensor.dtype.kind != "f":
+        raise TypeError(f"init: random numbers do not fit into {tensor.dtype}; use a float dtype")
+    return _fill(tensor, np.asarray(values(stream("init").next().generator())))
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:

@@ -98,7 +98,10 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         x = tensor(x)
-        start, end = axis_of(x.ndim, self.start_dim), axis_of(x.ndim, self.end_dim)
+        try:
+            start, end = axis_of(x.ndim, self.start_dim), axis_of(x.ndim, self.end_dim)
+        except ValueError as error:
+            raise ValueError(f"Flatten: {error}") from None
         if start > end:
             raise ValueError(f"Flatten: axis {start} comes after axis {end} in {x.shape}")
         size = math.prod(x.shape[start : end + 1])

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_llm.backend.devices import put, to_host
+from tinygrad_llm.backend.devices import is_array, put, to_host
 from tinygrad_llm.graph import begin_call, end_call
 from tinygrad_llm.tensor import Tensor
 
@@ -31,14 +31,14 @@ class Module:
 
         class Neuron(Module):
             def __init__(self, inputs):
-                self.w = Parameter(np.zeros(inputs))
+                self.w = Parameter(F.zeros(inputs))
                 self.b = Parameter(0.0)
 
             def forward(self, x):
                 return F.tanh((self.w * x).sum(axis=-1) + self.b)
 
-    Nothing has to be declared: whatever attribute is a Parameter or a Module belongs to it, in the
-    order in which they were set, under its name. Modules in a list go into a `ModuleList`.
+    Nothing has to be declared: whatever attribute is a Parameter or a Module belongs to it, under
+    its name, in the order in which they were set. Modules in a list go into a `ModuleList`.
     """
 
     training: bool = True
@@ -47,7 +47,7 @@ class Module:
     transposed: tuple[str, ...] = ()
     """Names of own parameters that files of layout "torch" hold the other way round, (out, in)."""
 
-    _forward_hooks: tuple[Callable, ...] = ()
+    _forward_hooks: tuple[tuple[object, Callable], ...] = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Raises TypeError for a plain Tensor in the place of a Parameter, which would be lost."""
@@ -66,7 +66,7 @@ class Module:
         """forward, then the hooks."""
         begin = begin_call()
         output = self.forward(*inputs, **options)
-        for hook in self._forward_hooks:
+        for _, hook in self._forward_hooks:
             answer = hook(self, inputs, output)
             output = output if answer is None else answer
         end_call(self, begin, output._edge if isinstance(output, Tensor) else _last_edge(output))
@@ -75,10 +75,11 @@ class Module:
     def register_forward_hook(self, hook: Callable) -> Callable[[], None]:
         """Call `hook(module, inputs, output)` after each forward; what it returns, unless None,
         takes the output's place. Returns a function that takes the hook off again."""
-        self._forward_hooks = (*self._forward_hooks, hook)
+        registered = object(), hook  # the same hook may be registered twice
+        self._forward_hooks = (*self._forward_hooks, registered)
 
         def remove() -> None:
-            self._forward_hooks = tuple(each for each in self._forward_hooks if each is not hook)
+            self._forward_hooks = tuple(h for h in self._forward_hooks if h is not registered)
 
         return remove
 
@@ -109,24 +110,30 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def _own(self) -> Iterator[tuple[str, Any]]:
+        """Attributes that are Parameters or Modules."""
         for name, value in vars(self).items():
             if isinstance(value, (Module, Parameter)):
                 yield name, value
-            elif isinstance(value, (list, tuple, dict)) and name != "_forward_hooks":
+            elif isinstance(value, (list, tuple, dict, set)) and name != "_forward_hooks":
                 _refuse_hidden(self, name, value)
 
-    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
+    def _all_modules(self, prefix: str, above: Path = ()) -> Iterator[tuple[str, Module]]:
+        """Every path to every module, shared ones too."""
+        _refuse_cycle(prefix, self, above)
         yield prefix, self
         for name, child in self.named_children():
-            yield from child._all_modules(_joined(prefix, name))
+            yield from child._all_modules(_joined(prefix, name), (*above, self))
 
-    def _all_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Every name of every parameter, those that are shared too."""
+    def _all_parameters(
+        self, prefix: str = "", above: Path = ()
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every name of every parameter, shared ones too."""
+        _refuse_cycle(prefix, self, above)
         for name, value in self._own():
             if isinstance(value, Parameter):
                 yield _joined(prefix, name), value
             else:
-                yield from value._all_parameters(_joined(prefix, name))
+                yield from value._all_parameters(_joined(prefix, name), (*above, self))
 
     # States
 
@@ -157,7 +164,9 @@ class Module:
         The Parameter objects stay the same. Make the optimizer afterwards: its moments do not move.
         """
         for parameter in self.parameters():
-            parameter.data = put(parameter.data, device)
+            moved = put(parameter.data, device)
+            if moved is not parameter.data:
+                parameter.data = moved
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.to(device)
         return self
@@ -225,6 +234,18 @@ class Module:
         return f"{type(self).__name__}(\n  {inside}\n)"
 
 
+Path = tuple["Module", ...]
+"""The modules that lead to one, from the top."""
+
+
+def _refuse_cycle(prefix: str, module: Module, above: Path) -> None:
+    if any(module is each for each in above):
+        raise ValueError(
+            f"{prefix} leads back to a {type(module).__name__} above it, without end: "
+            "keep a reference upwards as a weakref"
+        )
+
+
 def _joined(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
@@ -242,24 +263,40 @@ def _each_once(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
 
 def _last_edge(output: Any) -> Any:
     """The edge of the Tensor made last among those in a tuple, list or dict; None without any."""
-    values = output.values() if isinstance(output, Mapping) else output
-    if not isinstance(values, Iterable):
-        return None
-    edges = [v._edge for v in values if isinstance(v, Tensor) and v._edge is not None]
+    edges = [y._edge for y in tensors_in(output) if y._edge is not None]
     return max(edges, key=lambda edge: edge[0].order, default=None)
 
 
+def tensors_in(output: Any) -> list[Tensor]:
+    """The Tensors that a module gives: one, or those in a tuple, list or dict."""
+    if isinstance(output, Tensor):
+        return [output]
+    values = output.values() if isinstance(output, Mapping) else output
+    return [y for y in values if isinstance(y, Tensor)] if isinstance(output, _HOLDERS) else []
+
+
+_HOLDERS = (tuple, list, Mapping)
+
+
 def _refuse_hidden(module: Module, name: str, value: Any) -> None:
-    inside = value.values() if isinstance(value, dict) else value
-    if any(isinstance(each, (Module, Parameter)) for each in inside):
+    if _hides(value):
         raise TypeError(
             f"{type(module).__name__}.{name} is a {type(value).__name__} with modules or "
             "parameters in it, which would not be found: use ModuleList, or attributes"
         )
 
 
+def _hides(value: Any) -> bool:
+    if isinstance(value, dict):
+        return _hides(list(value.values()))
+    if isinstance(value, (list, tuple, set)):
+        return any(map(_hides, value))
+    return isinstance(value, (Module, Parameter))
+
+
 def _array_of(name: str, value: Any) -> Any:
-    array = value.data if isinstance(value, Tensor) else np.asarray(value)
+    array = value.data if isinstance(value, Tensor) else value
+    array = array if is_array(array) else np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"load_state_dict: {name} holds {array.dtype}, not numbers")
     return array
@@ -277,8 +314,14 @@ def _refuse_contradiction(names: dict[str, Parameter], given: dict[str, Any]) ->
     first: dict[int, str] = {}
     for name in given:
         other = first.setdefault(id(names[name]), name)
-        if other != name and not np.array_equal(to_host(given[other]), to_host(given[name])):
+        if other != name and not _same(given[other], given[name]):
             raise ValueError(
                 f"load_state_dict: {other} and {name} are one parameter here, but the weights "
                 "hold two values: give one of them"
             )
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal arrays, NaN equal to NaN."""
+    a, b = to_host(a), to_host(b)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")

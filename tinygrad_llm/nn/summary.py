@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_llm import graph
 from tinygrad_llm.backend import random
 from tinygrad_llm.backend.devices import is_array, namespace
-from tinygrad_llm.nn.module import Module
+from tinygrad_llm.nn.module import Module, tensors_in
 from tinygrad_llm.ops.base import Cached
 from tinygrad_llm.tensor import Tensor
 
@@ -54,53 +54,62 @@ def _run(module: Module, inputs: tuple, options: dict, shapes: dict[str, str]) -
         each.register_forward_hook(lambda _, __, y, name=name: shapes.update({name: _shape(y)}))
         for name, each in module.named_modules()
     ]
-    grads = {parameter: parameter.grad for parameter in module.parameters()}
     try:
         with random.replay(random.state()):
             return _measured(module, inputs, options)
     finally:
         for remove in hooks:
             remove()
-        for parameter, grad in grads.items():
-            parameter.grad = grad
 
 
 def _measured(module: Module, inputs: tuple, options: dict) -> list[str]:
     start = time.perf_counter()
-    output = module(*inputs, **options)
-    outputs = [y for y in _tensors(output) if y.requires_grad]
+    outputs = [y for y in tensors_in(module(*inputs, **options)) if y.requires_grad]
     if not outputs:
         return ["a forward pass without a tape: nothing in it requires a gradient"]
-    saved = _saved_bytes(outputs)
-    for i, y in enumerate(outputs):
-        y.backward(Tensor(namespace(y.data).ones_like(y.data)), retain_graph=i + 1 < len(outputs))
-    seconds = time.perf_counter() - start
+    forward = time.perf_counter() - start
+    nodes = _nodes_of(outputs)
+    saved = _saved_bytes(nodes, module)
+    leaves = [node.tensor() for node in nodes if node.op is None and node.tensor() is not None]
+    grads = [leaf.grad for leaf in leaves]
+    start = time.perf_counter()
+    try:
+        for leaf in leaves:
+            leaf.grad = None  # backward would add to what is there, in place
+        for y in outputs:
+            y.backward(namespace(y.data).ones_like(y.data), retain_graph=True)
+    finally:
+        for leaf, grad in zip(leaves, grads):
+            leaf.grad = grad
+    seconds = forward + time.perf_counter() - start
     return [
         f"one pass with these inputs: activations {_bytes(saved)} for backward,",
         f"forward and backward {seconds * 1e3:.3g} ms (the first time; later ones are faster)",
     ]
 
 
-def _saved_bytes(outputs: list[Tensor]) -> int:
-    """Bytes of the arrays that the tape holds, parameters excepted, memory shared counted once."""
-    seen: set[graph.Node] = set()
+def _nodes_of(outputs: list[Tensor]) -> list[graph.Node]:
+    seen: dict[graph.Node, None] = {}
     stack = [y._edge[0] for y in outputs]
-    owners: dict[int, int] = {}
-    leaves: set[int] = set()
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        stack.extend(edge[0] for edge in node.parents if edge is not None)
-        if node.op is None and node.tensor() is not None:
-            leaves.add(_owner(node.tensor().data)[0])
+        if node not in seen:
+            seen[node] = None
+            stack.extend(edge[0] for edge in node.parents if edge is not None)
+    return list(seen)
+
+
+def _saved_bytes(nodes: list[graph.Node], module: Module) -> int:
+    """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once."""
+    sizes: dict[int, int] = {}
+    for node in nodes:
         for value in node.saved if type(node.saved) is tuple else ():
             array = value.value if type(value) is Cached else value
             if is_array(array):
                 owner, size = _owner(array)
-                owners[owner] = size
-    return sum(size for owner, size in owners.items() if owner not in leaves)
+                sizes[owner] = size
+    own = {_owner(parameter.data)[0] for parameter in module.parameters()}
+    return sum(size for owner, size in sizes.items() if owner not in own)
 
 
 def _owner(array: Any) -> tuple[int, int]:
@@ -108,15 +117,8 @@ def _owner(array: Any) -> tuple[int, int]:
     return id(base), base.nbytes
 
 
-def _tensors(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output]
-    values = output.values() if isinstance(output, dict) else output
-    return [y for y in values if isinstance(y, Tensor)] if hasattr(values, "__iter__") else []
-
-
 def _shape(output: Any) -> str:
-    return ", ".join(str(y.shape) for y in _tensors(output))
+    return ", ".join(str(y.shape) for y in tensors_in(output))
 
 
 def _size(parameters: list[Any]) -> int:

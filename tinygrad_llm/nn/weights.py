@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import numpy as np
-
 from tinygrad_llm.backend.devices import to_host
 from tinygrad_llm.files import load_safetensors, save_safetensors
 from tinygrad_llm.nn.module import Module
@@ -37,7 +35,7 @@ def load_weights(module: Module, path: str | os.PathLike[str], layout: str | Non
     if _layout_of(os.fspath(path), metadata.get("layout"), layout) == "torch":
         for name in _transposed_names(module):
             if name in arrays:
-                arrays[name] = np.swapaxes(arrays[name], 0, -1)
+                arrays[name] = arrays[name].T
     try:
         module.load_state_dict(arrays)
     except ValueError as error:

@@ -34,6 +34,8 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
         require("eps", group["eps"], 0.0)
+        if not isinstance(group["betas"], (tuple, list)) or len(group["betas"]) != 2:
+            raise ValueError(f"optimizer: betas are two numbers, not {group['betas']!r}")
         for name, beta in zip(("betas[0]", "betas[1]"), group["betas"]):
             require(name, beta, 0.0, 1.0)
 

@@ -22,12 +22,17 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Any], **settings: Any):
+        if isinstance(params, Tensor) or hasattr(params, "parameters"):
+            raise TypeError(
+                f"optimizer: give a list of parameters, such as model.parameters(), "
+                f"not a {type(params).__name__}"
+            )
         given = list(params)
-        if not given:
-            raise ValueError("optimizer: no parameters; a generator can be used only once")
-        if not any(isinstance(each, dict) for each in given):
+        if given and not any(isinstance(each, dict) for each in given):
             given = [{"params": given}]
         self.param_groups = [_group(each, settings) for each in given]
+        if not given or not all(group["params"] for group in self.param_groups):
+            raise ValueError("optimizer: no parameters; a generator can be used only once")
         every = [p for group in self.param_groups for p in group["params"]]
         if len({id(p) for p in every}) < len(every):
             raise ValueError("optimizer: a parameter is given twice")
@@ -46,6 +51,10 @@ class Optimizer:
 
     def step(self) -> None:
         """Move every parameter that has a gradient."""
+        if len(self.param_groups) != len(self._flats):
+            raise RuntimeError(
+                "optimizer: param_groups has another length: give all groups at once"
+            )
         for group, flats in zip(self.param_groups, self._flats):
             self._house(group["params"], flats)
             for flat in flats:

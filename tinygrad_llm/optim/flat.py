@@ -32,6 +32,7 @@ class Flat:
             self.gradient[place].reshape(parameter.shape)
             for parameter, place in zip(self.parameters, self.places)
         ]
+        self._homes: list[Array] = [None] * len(self.parameters)  # what .data is, after _adopt
         self.scratch = self._new("empty", min(size, TILE))
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
@@ -55,28 +56,35 @@ class Flat:
 
         Parameters without a gradient stay out, and their moments as they are.
         """
-        present = []
-        for i, parameter in enumerate(self.parameters):
-            grad = parameter.grad
-            present.append(grad is not None)
+        grads = [parameter.grad for parameter in self.parameters]
+        strays = [i for i, p in enumerate(self.parameters) if p.data is not self._homes[i]]
+        if strays:
+            self._adopt([i for i in strays if grads[i] is not None])
+        for i, grad in enumerate(grads):
             if grad is not None:
-                if parameter.data.base is not self.values:
-                    self._adopt(parameter, self.places[i])
+                if grad.shape != self._gradients[i].shape:
+                    shapes = f"{grad.shape} for a parameter {self._gradients[i].shape}"
+                    raise ValueError(f"optimizer: a gradient of shape {shapes}")
                 self._gradients[i][...] = grad.data
-                parameter._version[0] += 1
+                self.parameters[i]._version[0] += 1
                 self.steps[i] += 1
-        yield from self._tiles(present)
+        yield from self._tiles([grad is not None for grad in grads])
 
-    def _adopt(self, parameter: Tensor, place: slice) -> None:
-        """Make the parameter a view of `values`: it is new, or its array is."""
-        if kind_of(parameter) != self.kind:
-            was, now = (" ".join(map(str, kind)) for kind in (self.kind, kind_of(parameter)))
-            raise RuntimeError(
-                f"optimizer: a parameter was {was} and is {now} now: "
-                "make the optimizer after .to() and .astype()"
-            )
-        self.values[place] = parameter.data.reshape(-1)
-        parameter.data = self.values[place].reshape(parameter.shape)
+    def _adopt(self, strays: list[int]) -> None:
+        """Make these parameters views of `values`: they are new, or were given other arrays."""
+        for i in strays:
+            if kind_of(self.parameters[i]) != self.kind:
+                was, now = (" ".join(map(str, k)) for k in (self.kind, kind_of(self.parameters[i])))
+                raise RuntimeError(
+                    f"optimizer: a parameter was {was} and is {now} now: "
+                    "make the optimizer after .to() and .astype()"
+                )
+        copies = [self.parameters[i].data.copy() for i in strays]  # one may be another one's place
+        for i, copy in zip(strays, copies):
+            place = self.values[self.places[i]].reshape(copy.shape)
+            place[...] = copy
+            self.parameters[i].data = place
+            self._homes[i] = self.parameters[i].data
 
     def _tiles(self, present: list[bool]) -> Iterator[tuple[slice, int]]:
         i, count = 0, len(self.places)
