@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import linecache
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,18 +111,40 @@ class Ask:
         except (Exception, SystemExit) as error:
             raise Failure(call, f"it raises {describe(error, self.file)}") from error
 
-    def expect(self, what: str, got: Any, truth: Any, tolerance: float = 1e-9) -> None:
-        """`got` must have the shape of `truth` and its values, to a relative `tolerance`."""
+    def expect(
+        self,
+        what: str,
+        got: Any,
+        truth: Any,
+        tolerance: float = 1e-9,
+        mistakes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`got` must have the shape of `truth` and its values, to a relative `tolerance`.
+
+        mistakes: what is done wrong → what then comes out; said in the complaint when it fits.
+        """
         truth = np.asarray(truth, dtype=float)
         try:
             array = np.asarray(got, dtype=float)
         except (TypeError, ValueError):
             self.fail(f"{what} is a {type(got).__name__}, expected {show(truth)}")
+        hint = _hint(array, mistakes or {}, tolerance)
         if array.shape != truth.shape:
-            self.fail(f"{what} has shape {array.shape}, expected {truth.shape}")
+            self.fail(f"{what} has shape {array.shape}, expected {truth.shape}{hint}")
         if not np.allclose(array, truth, rtol=tolerance, atol=tolerance):
             like_answer = show if isinstance(got, np.ndarray) else lambda a: repr(a.tolist())
-            self.fail(f"{what} is {like_answer(array)}, expected {like_answer(truth)}")
+            self.fail(f"{what} is {like_answer(array)}, expected {like_answer(truth)}{hint}")
+
+    def parts(self, result: Any, *names: str) -> tuple:
+        """A result that must be a tuple with these parts."""
+        if not isinstance(result, tuple):
+            self.fail(f"it returns a {type(result).__name__}, expected ({', '.join(names)})")
+        if len(result) != len(names):
+            self.fail(f"it returns {len(result)} values, expected ({', '.join(names)})")
+        for name, part in zip(names, result):
+            if part is None:
+                self.fail(f"{name} is None")
+        return result
 
     def fail(self, complaint: str) -> None:
         raise Failure(self.call, complaint)
@@ -146,6 +168,16 @@ def describe(error: BaseException, file: Path) -> str:
 def place(file: Path, line: int) -> str:
     """A line of the reader's file, with its text."""
     return f"{file.name}, line {line}: {linecache.getline(str(file), line).strip()}"
+
+
+def _hint(array: np.ndarray, mistakes: Mapping[str, Any], tolerance: float) -> str:
+    """The first of the mistakes that gives this array, as the end of a complaint."""
+    for mistake, value in mistakes.items():
+        wrong = np.asarray(value, dtype=float)
+        close = {"rtol": tolerance, "atol": tolerance, "equal_nan": True}
+        if wrong.shape == array.shape and np.allclose(array, wrong, **close):
+            return f". That is what comes out {mistake}"
+    return ""
 
 
 def _same(before: Any, after: Any) -> bool:

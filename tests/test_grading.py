@@ -16,12 +16,13 @@ import pytest
 
 from chapters import grading
 from chapters.catalogue import ROOT, chapter, chapters, load
-from chapters.checks import Failure, show
+from chapters.checks import show
 from chapters.grader import MOST_PRINTED, Printed
+from tests.grading_tools import exercises, failure, grade
 from tinygrad_llm.ops import OPS, Op
 
 FIRST = chapter("01")
-EXERCISES = {each.name: each for each in load(FIRST.exercises, "exercises").EXERCISES}
+EXERCISES = exercises("01_tensors_and_autograd")
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +53,6 @@ def written(tmp_path):
     return write
 
 
-def failure(name: str, answer) -> Failure:
-    """What an answer to one exercise fails with."""
-    with pytest.raises(Failure) as caught:
-        EXERCISES[name].run(answer, Path("mine.py"), started=lambda call: None)
-    return caught.value
-
-
 # Answers
 
 
@@ -68,10 +62,10 @@ def test_the_solution_passes(which):
         [sys.executable, "-m", "chapters", "check", which.number, str(which.solution)],
         cwd=ROOT, capture_output=True, encoding="utf-8",
     )  # fmt: skip
-    exercises = load(which.exercises, "exercises").EXERCISES
+    tested = load(which.exercises, "exercises").EXERCISES
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[1:-2] == [f"PASS    {each.signature}" for each in exercises]
-    assert done.stdout.endswith(f"{len(exercises)} of {len(exercises)} exercises pass\n")
+    assert done.stdout.splitlines()[1:-2] == [f"PASS    {each.signature}" for each in tested]
+    assert done.stdout.endswith(f"{len(tested)} of {len(tested)} exercises pass\n")
 
 
 def shifted_in_place(f, x, h):
@@ -188,7 +182,7 @@ WRONG = [
 
 @pytest.mark.parametrize("name, answer, call, complaint", WRONG)
 def test_a_wrong_answer_fails_with_its_smallest_input(name, answer, call, complaint):
-    found = failure(name, answer)
+    found = failure(EXERCISES[name], answer)
     assert re.fullmatch(call, found.call), found.call
     assert re.search(complaint, found.complaint), found.complaint
 
@@ -236,7 +230,7 @@ def greedy_forward(xp, x):
     ],
 )  # fmt: skip
 def test_a_wrong_op_fails(answer, complaint):
-    found = failure("Swish", answer())
+    found = failure(EXERCISES["Swish"], answer())
     assert re.search(complaint, found.complaint), found.complaint
     assert len(found.call.splitlines()) <= 8
     if found.call != "Swish":
@@ -244,7 +238,7 @@ def test_a_wrong_op_fails(answer, complaint):
 
 
 def test_the_right_op_passes():
-    EXERCISES["Swish"].run(swish(right_forward, right_backward), Path("mine.py"), lambda call: None)
+    grade(EXERCISES["Swish"], swish(right_forward, right_backward))
 
 
 @pytest.mark.parametrize(

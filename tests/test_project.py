@@ -48,7 +48,7 @@ def test_python_in_the_readme_runs(readme):
     for block in blocks:
         exec(block, space)
     assert space["second"].tolist() == pytest.approx([3.0, 6.0])
-    assert space["loss"].item() < 0.2
+    assert float(space["right"].astype("float32").mean()) > 0.95
 
 
 def test_both_readmes_give_the_same_commands():

@@ -24,25 +24,24 @@ MOST = 10_000
 class Watch:
     """What the layers of a model put out, and which gradients came back, in each forward pass.
 
-    activations, gradients: layer → a list with one array for each pass; up to 10,000 values, evenly
-    taken. The gradient of a pass that no backward followed is None.
+    activations, gradients: layer → a list with one array for each call; up to 10,000 values, evenly
+    taken. The gradient of a call that no backward followed is None.
     """
 
     def __init__(self) -> None:
         self.activations: dict[str, list[np.ndarray]] = {}
         self.gradients: dict[str, list[np.ndarray | None]] = {}
 
-    def see(self, layer: str, output: Any) -> None:
+    def see(self, layer: str, output: Tensor) -> None:
         """Keep one output, and its gradient when that comes."""
-        if not isinstance(output, Tensor) or output.dtype.kind != "f":
-            return
-        passes = self.gradients.setdefault(layer, [])
-        place = len(passes)
-        passes.append(None)
+        calls = self.gradients.setdefault(layer, [])
+        place = len(calls)
+        calls.append(None)
         self.activations.setdefault(layer, []).append(_thinned(output))
 
         def arrived(g: Tensor) -> None:
-            passes[place] = _thinned(g)
+            if calls[place] is None:  # the first: an output that is an input too may get others
+                calls[place] = _thinned(g)
 
         if output.requires_grad:
             output.register_hook(arrived)
@@ -62,13 +61,28 @@ def watch(model: Module) -> Iterator[Watch]:
     plot.histograms(seen.gradients, "Gradients by layer")
     """
     seen = Watch()
-    layers = {name: module for name, module in model.named_modules() if not any(module.children())}
+    with _on_each_layer(model, seen.see):
+        yield seen
+
+
+@contextmanager
+def _on_each_layer(model: Module, see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call `see(layer, output)` whenever a layer has made a Tensor of floating point numbers."""
+
+    def hook_of(name: str) -> Callable[[Module, tuple, Any], None]:
+        def hook(module: Module, inputs: tuple, output: Any) -> None:
+            if isinstance(output, Tensor) and output.dtype.kind == "f":
+                see(name, output)
+
+        return hook
+
     hooks = [
-        module.register_forward_hook(lambda _, __, y, name=name: seen.see(name, y))
-        for name, module in layers.items()
+        module.register_forward_hook(hook_of(name))
+        for name, module in model.named_modules()
+        if next(module.children(), None) is None
     ]
     try:
-        yield seen
+        yield
     finally:
         for remove in hooks:
             remove()
@@ -100,25 +114,24 @@ def dead_units(model: Module, x: Any, tolerance: float = 1e-6) -> dict[str, Dead
     """Layer → units (along the last axis) that give the same output for every row of x.
 
     A ReLU that is 0 everywhere is dead, a tanh that is 1 everywhere too: nothing that comes in
-    changes it, and no gradient passes. The model runs as after `eval()`, without a tape.
+    changes it, and no gradient passes. The model runs as after `eval()`, without a tape. A layer
+    that is called again is there again, as "name #2".
     Raises ValueError for fewer than two rows.
     """
-    outputs: dict[str, np.ndarray] = {}
-    hooks = [
-        module.register_forward_hook(lambda _, __, y, name=name: outputs.update({name: y.numpy()}))
-        for name, module in model.named_modules()
-        if not any(module.children())
-    ]
+    found: dict[str, Dead] = {}
+
+    def see(layer: str, output: Tensor) -> None:
+        calls = 1 + sum(name.partition(" #")[0] == layer for name in found)
+        found[layer if calls == 1 else f"{layer} #{calls}"] = _dead(output.numpy(), tolerance)
+
     modes = [(module, module.training) for module in model.modules()]
     try:
-        with graph.no_grad():
+        with graph.no_grad(), _on_each_layer(model, see):
             model.eval()(x)
     finally:
-        for remove in hooks:
-            remove()
         for module, training in modes:
             module.training = training
-    return {name: _dead(y, tolerance) for name, y in outputs.items()}
+    return found
 
 
 def _dead(y: np.ndarray, tolerance: float) -> Dead:

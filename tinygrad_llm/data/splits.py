@@ -28,9 +28,12 @@ def stratified_split(labels: Any, test_fraction: float, seed: int) -> tuple[np.n
     classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     _check_sizes(classes, sizes)
     in_test = _test_counts(sizes, test_fraction)
-    order = Stream("split", operator.index(seed)).next().generator().permutation(len(labels))
+    generator = Stream("split", operator.index(seed)).next().generator()
+    order = generator.permutation(len(labels))
     chosen = _first_of_each_class(codes[order], sizes, in_test)
-    return order[~chosen], order[chosen]
+    # Once more, for the test part has taken the early rows: the train part would begin without
+    # the classes that it took last.
+    return generator.permutation(order[~chosen]), generator.permutation(order[chosen])
 
 
 def _checked_labels(labels: Any) -> np.ndarray:

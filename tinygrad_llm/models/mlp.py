@@ -39,8 +39,12 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         initialization: str = "auto",
     ):
+        if not isinstance(widths, Sequence):
+            raise TypeError(f"MLP: widths are a list such as [64, 128, 10], not {widths!r}")
         if len(widths) < 2:
             raise ValueError(f"MLP: widths {list(widths)} need an input and an output")
+        if 0 in widths:
+            raise ValueError(f"MLP: widths {list(widths)}: a layer of 0 units passes nothing on")
         _check_name("activation", activation, tuple(ACTIVATIONS))
         _check_name("initialization", initialization, INITIALIZATIONS)
         modules: list[nn.Module] = []

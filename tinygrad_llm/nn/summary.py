@@ -69,7 +69,7 @@ def _measured(module: Module, inputs: tuple, options: dict) -> list[str]:
         return ["a forward pass without a tape: nothing in it requires a gradient"]
     forward = time.perf_counter() - start
     nodes = _nodes_of(outputs)
-    saved = _saved_bytes(nodes, module)
+    saved = _saved_bytes(nodes, module, (*inputs, *options.values()))
     leaves = [node.tensor() for node in nodes if node.op is None and node.tensor() is not None]
     grads = [leaf.grad for leaf in leaves]
     start = time.perf_counter()
@@ -99,8 +99,11 @@ def _nodes_of(outputs: list[Tensor]) -> list[graph.Node]:
     return list(seen)
 
 
-def _saved_bytes(nodes: list[graph.Node], module: Module) -> int:
-    """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once."""
+def _saved_bytes(nodes: list[graph.Node], module: Module, given: tuple) -> int:
+    """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once.
+
+    Of an input that is a part of something larger, the part counts.
+    """
     sizes: dict[int, int] = {}
     for node in nodes:
         for value in node.saved if type(node.saved) is tuple else ():
@@ -108,6 +111,10 @@ def _saved_bytes(nodes: list[graph.Node], module: Module) -> int:
             if is_array(array):
                 owner, size = _owner(array)
                 sizes[owner] = size
+    for value in given:
+        array = value.data if isinstance(value, Tensor) else value
+        if is_array(array) and _owner(array)[0] in sizes:
+            sizes[_owner(array)[0]] = array.nbytes
     own = {_owner(parameter.data)[0] for parameter in module.parameters()}
     return sum(size for owner, size in sizes.items() if owner not in own)
 

@@ -27,12 +27,13 @@ class Flat:
         for parameter in self.parameters:
             self.places.append(slice(size, size + parameter.size))
             size += parameter.size
-        self.values, self.gradient = (self._new("empty", size) for _ in range(2))
+        self.values: Array = None  # see _house
+        self.gradient = self._new("empty", size)
         self._gradients = [  # views of it, in the shapes of the parameters
             self.gradient[place].reshape(parameter.shape)
             for parameter, place in zip(self.parameters, self.places)
         ]
-        self._homes: list[Array] = [None] * len(self.parameters)  # what .data is, after _adopt
+        self._homes: list[Array] = [None] * len(self.parameters)  # what .data is, after _house
         self.scratch = self._new("empty", min(size, TILE))
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
@@ -47,7 +48,7 @@ class Flat:
     def moment(self, name: str) -> Array:
         """An array beside `values`, zeros at first: a running mean that an optimizer keeps."""
         if name not in self._moments:
-            self._moments[name] = self._new("zeros", len(self.values))
+            self._moments[name] = self._new("zeros", len(self.gradient))
         return self._moments[name]
 
     def gather(self) -> Iterator[tuple[slice, int]]:
@@ -57,9 +58,8 @@ class Flat:
         Parameters without a gradient stay out, and their moments as they are.
         """
         grads = [parameter.grad for parameter in self.parameters]
-        strays = [i for i, p in enumerate(self.parameters) if p.data is not self._homes[i]]
-        if strays:
-            self._adopt([i for i in strays if grads[i] is not None])
+        if any(p.data is not home for p, home in zip(self.parameters, self._homes)):
+            self._house()
         for i, grad in enumerate(grads):
             if grad is not None:
                 if grad.shape != self._gradients[i].shape:
@@ -70,21 +70,24 @@ class Flat:
                 self.steps[i] += 1
         yield from self._tiles([grad is not None for grad in grads])
 
-    def _adopt(self, strays: list[int]) -> None:
-        """Make these parameters views of `values`: they are new, or were given other arrays."""
-        for i in strays:
-            if kind_of(self.parameters[i]) != self.kind:
-                was, now = (" ".join(map(str, k)) for k in (self.kind, kind_of(self.parameters[i])))
+    def _house(self) -> None:
+        """Make the parameters views of `values`: they are new, or some were given other arrays.
+
+        `values` is a new array each time, for somebody may have kept a view of the old one.
+        """
+        for parameter in self.parameters:
+            if kind_of(parameter) != self.kind:
+                was, now = (" ".join(map(str, k)) for k in (self.kind, kind_of(parameter)))
                 raise RuntimeError(
                     f"optimizer: a parameter was {was} and is {now} now: "
                     "make the optimizer after .to() and .astype()"
                 )
-        copies = [self.parameters[i].data.copy() for i in strays]  # one may be another one's place
-        for i, copy in zip(strays, copies):
-            place = self.values[self.places[i]].reshape(copy.shape)
-            place[...] = copy
-            self.parameters[i].data = place
-            self._homes[i] = self.parameters[i].data
+        self.values = self._new("empty", len(self.gradient))
+        for i, (parameter, place) in enumerate(zip(self.parameters, self.places)):
+            home = self.values[place].reshape(parameter.shape)
+            home[...] = parameter.data
+            parameter.data = home
+            self._homes[i] = parameter.data
 
     def _tiles(self, present: list[bool]) -> Iterator[tuple[slice, int]]:
         i, count = 0, len(self.places)

@@ -142,7 +142,7 @@ def _class_names(axes: Any, names: Sequence[str], width: float) -> None:
 
 def images(
     pictures: Numbers,
-    titles: Sequence[str] | None = None,
+    titles: Sequence[Any] | None = None,
     columns: int = 10,
     title: str = "",
 ) -> Any:
@@ -164,7 +164,7 @@ def images(
     scale = {"vmin": finite.min(), "vmax": finite.max()} if finite.size else {}
     with look():
         wide = max(0.2 + 0.85 * columns, inches(title, size=11))
-        size = (wide, 0.1 + 0.3 * bool(title) + (1.05 if titles else 0.85) * rows)
+        size = (wide, 0.1 + 0.3 * bool(title) + (0.85 if titles is None else 1.05) * rows)
         figure, grid = plt.subplots(
             rows, columns, squeeze=False, figsize=size, layout="constrained"
         )
@@ -173,9 +173,9 @@ def images(
         for i, (axes, picture) in enumerate(zip(grid.flat, stack)):
             axes.imshow(picture, cmap="gray_r", **scale)
             if titles is not None:
-                axes.set_title(readable(titles[i]), fontsize=8)
+                axes.set_title(readable(str(titles[i])), fontsize=8)
         figure.suptitle(readable(title) or None)
-        footnote(figure, advice(title, *(titles or ())))
+        footnote(figure, advice(title, *map(str, () if titles is None else titles)))
     return figure
 
 
