@@ -25,7 +25,8 @@ class Watch:
     """What the layers of a model put out, and which gradients came back, in each forward pass.
 
     activations, gradients: layer → a list with one array for each call; up to 10,000 values, evenly
-    taken. The gradient of a call that no backward followed is None.
+    taken. The gradient of a call that no backward followed is None. Under `checkpoint` the second
+    forward pass of a layer is a call too.
     """
 
     def __init__(self) -> None:
@@ -135,10 +136,12 @@ def dead_units(model: Module, x: Any, tolerance: float = 1e-6) -> dict[str, Dead
 
 
 def _dead(y: np.ndarray, tolerance: float) -> Dead:
+    if not y.ndim or not y.shape[-1]:
+        return Dead(0, 0)
     rows = y.reshape(-1, y.shape[-1])
     if len(rows) < 2:
         raise ValueError("dead_units: give at least two rows, to see what changes between them")
-    still = np.ptp(rows, axis=0) <= tolerance
+    still = ~(np.ptp(rows, axis=0) > tolerance)  # NaN everywhere is dead too
     return Dead(int(still.sum()), len(still))
 
 

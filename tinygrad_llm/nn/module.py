@@ -227,7 +227,8 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        rows = [f"({name}): {child!r}" for name, child in self.named_children()]
+        children = [(n, v) for n, v in vars(self).items() if isinstance(v, Module)]
+        rows = [f"({name}): {child!r}" for name, child in children]
         if not rows:
             return f"{type(self).__name__}({self.extra_repr()})"
         inside = "\n".join(rows).replace("\n", "\n  ")

@@ -39,7 +39,6 @@ class Optimizer:
         for group in self.param_groups:
             self.check(group)
         self._flats: list[list[Flat]] = [[] for _ in self.param_groups]
-        self._housed: set[int] = set()
 
     def check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for settings that make no sense."""
@@ -70,13 +69,12 @@ class Optimizer:
     def _house(self, parameters: list[Tensor], flats: list[Flat]) -> None:
         """Give those that have a gradient for the first time a place in a new Flat: what is frozen
         from the beginning costs no memory."""
+        housed = {id(parameter) for flat in flats for parameter in flat.parameters}
         kinds: dict[Any, list[Tensor]] = {}
         for parameter in parameters:
-            if parameter.grad is not None and id(parameter) not in self._housed:
+            if parameter.grad is not None and id(parameter) not in housed:
                 kinds.setdefault(kind_of(parameter), []).append(parameter)
-        for together in kinds.values():
-            flats.append(Flat(together))
-            self._housed.update(map(id, together))
+        flats += [Flat(together) for together in kinds.values()]
 
 
 def _group(given: Any, settings: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
 
 from tinygrad_llm.backend.devices import Array, namespace
 from tinygrad_llm.tensor import Tensor
@@ -21,7 +24,7 @@ class Flat:
 
     def __init__(self, parameters: Sequence[Tensor]):
         self.parameters = list(parameters)
-        self.xp, self.kind = namespace(self.parameters[0].data), kind_of(self.parameters[0])
+        self.kind = kind_of(self.parameters[0])
         self.places: list[slice] = []
         size = 0
         for parameter in self.parameters:
@@ -38,12 +41,17 @@ class Flat:
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
 
+    @property
+    def xp(self) -> ModuleType:
+        """NumPy or CuPy."""
+        return namespace(self.gradient)
+
     def _new(self, how: str, size: int) -> Array:
-        device, dtype = self.kind
+        (device, dtype), array = self.kind, self.parameters[0].data
         if device == "cpu":
-            return getattr(self.xp, how)(size, dtype)
-        with self.parameters[0].data.device:
-            return getattr(self.xp, how)(size, dtype)
+            return getattr(np, how)(size, dtype)
+        with array.device:
+            return getattr(namespace(array), how)(size, dtype)
 
     def moment(self, name: str) -> Array:
         """An array beside `values`, zeros at first: a running mean that an optimizer keeps."""

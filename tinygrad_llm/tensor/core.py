@@ -211,6 +211,11 @@ class Tensor(operators.Operators):
 
     def _add_to_grad(self, total: graph.Accumulator) -> None:
         """Our own array for the first gradient; in place after, unless a tape holds the old."""
+        if total.value.dtype != self.dtype:
+            raise RuntimeError(
+                f"backward: a leaf that was {total.value.dtype} in the forward pass is "
+                f"{self.dtype} now: run the forward pass again"
+            )
         if isinstance(total.value, Tensor):
             with graph.enable_grad():
                 g = total.take(operators.namespace().copy)

@@ -1,0 +1,1 @@
+"""Tests of modules, layers, initialization, and weights in files."""

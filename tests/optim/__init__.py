@@ -1,0 +1,1 @@
+"""Tests of the optimizers, against PyTorch and against their own promises."""
