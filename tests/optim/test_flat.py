@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import tracemalloc
 
@@ -399,17 +398,3 @@ def test_mixed_dtypes_and_devices_in_one_optimizer():
         assert all(p.tolist() == [0.0, 3.0] for p in ps)
         assert [str(p.dtype) for p in ps] == ["float32", "float64", "float16", "float32"]
         assert [p.device for p in ps] == ["cpu"] * 3 + ["cuda:0"]
-
-
-def test_a_copied_optimizer_goes_on_as_the_one_it_was_copied_from():
-    p = parameter([1.0, 2.0])
-    optimizer = SGD([p], lr=0.1, momentum=0.9)
-    give(p, [1.0, 1.0])
-    optimizer.step()
-    twin = copy.deepcopy(optimizer)
-    (q,) = twin.param_groups[0]["params"]
-    give(q, [1.0, 1.0])
-    give(p, [1.0, 1.0])
-    optimizer.step()
-    twin.step()
-    assert q is not p and np.array_equal(p.data, q.data)

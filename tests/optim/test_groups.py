@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 import numpy as np
@@ -130,3 +131,17 @@ def test_a_taped_gradient_is_a_gradient_too():
     assert w.item() == 2.0 - 0.5 * 12.0
     g.sum().backward()
     assert x.grad.item() == 4.0
+
+
+def test_a_copied_optimizer_goes_on_as_the_one_it_was_copied_from():
+    p = parameter([1.0, 2.0])
+    optimizer = SGD([p], lr=0.1, momentum=0.9)
+    give(p, [1.0, 1.0])
+    optimizer.step()
+    twin = copy.deepcopy(optimizer)
+    (q,) = twin.param_groups[0]["params"]
+    give(q, [1.0, 1.0])
+    give(p, [1.0, 1.0])
+    optimizer.step()
+    twin.step()
+    assert q is not p and np.array_equal(p.data, q.data)

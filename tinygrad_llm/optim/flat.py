@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -32,14 +33,26 @@ class Flat:
             size += parameter.size
         self.values: Array = None  # see _house
         self.gradient = self._new("empty", size)
-        self._gradients = [  # views of it, in the shapes of the parameters
-            self.gradient[place].reshape(parameter.shape)
-            for parameter, place in zip(self.parameters, self.places)
-        ]
-        self._homes: list[Array] = [None] * len(self.parameters)  # what .data is, after _house
         self.scratch = self._new("empty", min(size, TILE))
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
+        self._look()
+
+    def _look(self) -> None:
+        """Make the views, which a copy would not look at the copied array with."""
+        self._homes: list[Array] = [None] * len(self.parameters)  # what .data is, after _house
+        self._gradients = [  # in the shapes of the parameters
+            self.gradient[place].reshape(parameter.shape)
+            for parameter, place in zip(self.parameters, self.places)
+        ]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._look()
+
+    def __getstate__(self) -> dict[str, Any]:
+        views = ("_homes", "_gradients")
+        return {name: value for name, value in vars(self).items() if name not in views}
 
     @property
     def xp(self) -> ModuleType:
