@@ -17,6 +17,9 @@ from notebooks.catalogue import ROOT
 QUICK = "TINYGRAD_LLM_QUICK"
 """The variable that a notebook finds set to 1 when it shall take seconds."""
 
+CELL_SECONDS = 300
+"""A cell that takes longer is taken for one that never ends."""
+
 _OWN = ("IPYTHONDIR", "MPLBACKEND", "PYTHONSTARTUP", QUICK)
 """Variables that would bring a reader's own settings into a kernel."""
 
@@ -101,7 +104,7 @@ def _client(notebook: Any, manager: Any) -> Any:
     client = NotebookClient(
         notebook,
         km=manager,
-        timeout=None,
+        timeout=CELL_SECONDS,
         force_raise_errors=True,
         record_timing=False,
         coalesce_streams=True,

@@ -346,3 +346,9 @@ def test_a_layer_of_nan_is_dead_and_one_without_units_has_none():
     model = nn.Sequential(nn.Linear(2, 0), nn.Linear(0, 3), nn.Tanh())
     model[1].bias.data[:] = np.nan
     assert dead_units(model, numbers(4, 2)) == {"0": Dead(0, 0), "1": Dead(3, 3), "2": Dead(3, 3)}
+
+
+def test_a_loss_of_another_model_is_named():
+    model, x = nn.Linear(2, 2), numbers(3, 2)
+    with pytest.raises(RuntimeError, match="the loss must use the model that it is given"):
+        overfit_one_batch(model, lambda _: F.cross_entropy(model(x), [0, 1, 1]))

@@ -40,13 +40,15 @@ BESIDE = {"testing", "formulas", "profile", "__init__"}
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_python_in_the_readme_runs(readme):
+def test_python_in_the_readme_runs_and_prints_what_stands_below_it(readme, capsys):
     text = (ROOT / readme).read_text(encoding="utf8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     assert blocks
     space: dict = {}
     for block in blocks:
         exec(block, space)
+        said = "".join(f"{line}\n" for line in re.findall(r"^# (.*)$", block, re.M))
+        assert capsys.readouterr().out == said
     assert space["second"].tolist() == pytest.approx([3.0, 6.0])
     assert float(space["right"].astype("float32").mean()) > 0.95
 

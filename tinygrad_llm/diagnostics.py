@@ -154,7 +154,8 @@ def overfit_one_batch(
 
     A model, a loss and labels that fit together reach nearly 0 on a batch of a few rows. If this
     does not, look for a bug; no amount of data will help. The model itself stays as it is.
-    Stops early at a loss that is not finite.
+    Stops early at a loss that is not finite. Raises RuntimeError for a loss that does not use the
+    copy it is given.
     """
     learner = copy.deepcopy(model)
     optimizer = Adam(learner.parameters(), lr=lr)
@@ -166,5 +167,10 @@ def overfit_one_batch(
         if not math.isfinite(losses[-1]):
             break
         value.backward()
+        if all(parameter.grad is None for parameter in learner.parameters()):
+            raise RuntimeError(
+                "overfit_one_batch: no gradient arrives: the loss must use the model that it is "
+                "given, as in lambda m: F.cross_entropy(m(x), y)"
+            )
         optimizer.step()
     return losses

@@ -56,3 +56,17 @@ def test_an_unknown_reduction_is_told_the_known_ones():
     assert str(caught.value) == f"reduction must be {names}, not 'foo'"
     with pytest.raises(ValueError, match="must be 'mean', 'sum' or 'none', not 'batchmean'"):
         F.mse_loss([0.0], [1.0], reduction="batchmean")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
+def test_narrow_ids_below_zero_are_not_taken_for_large_ones(dtype):
+    """As bytes without a sign −100 is 156 and −1 is 255, which are classes here."""
+    logits = np.random.default_rng(0).normal(size=(3, 300))
+    found = F.cross_entropy(logits, np.array([1, -100, 2], dtype), reduction="none")
+    alone = F.cross_entropy(logits[[0, 2]], np.array([1, 2]), reduction="none")
+    assert found.numpy()[1] == 0.0
+    assert np.array_equal(found.numpy()[[0, 2]], alone.numpy())
+    with pytest.raises(IndexError, match="class -1 is outside 0 … 299"):
+        F.cross_entropy(logits, np.array([1, -1, 2], dtype))
+    unsigned = F.cross_entropy(logits, np.array([1, 255, 2], np.uint8), reduction="none")
+    assert unsigned.numpy()[1] > 0.0

@@ -380,5 +380,5 @@ def test_a_dtype_that_changes_before_backward_is_refused():
     layer = nn.Linear(2, 1)
     y = layer(numbers(1, 2)).sum()
     layer.astype("float64")
-    with pytest.raises(RuntimeError, match=r"float32 in the forward pass is float64 now"):
+    with pytest.raises(RuntimeError, match=r"float32 on cpu in the forward pass is float64 on cpu"):
         y.backward()

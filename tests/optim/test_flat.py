@@ -388,7 +388,7 @@ def test_a_step_on_a_device_waits_for_nothing():
 
 def test_mixed_dtypes_and_devices_in_one_optimizer():
     with strict_cupy.installed():
-        ps = [parameter([1.0, 2.0], dtype) for dtype in ("float32", "float64", "float16")]
+        ps = [parameter([1.0, 2.0], dtype) for dtype in ("float32", "float64")]
         ps.append(nn.Parameter(Tensor([1.0, 2.0], device="cuda")))
         optimizer = SGD(ps, lr=0.5)
         for _ in range(2):
@@ -396,5 +396,5 @@ def test_mixed_dtypes_and_devices_in_one_optimizer():
                 give(p, [1.0, -1.0])
             optimizer.step()
         assert all(p.tolist() == [0.0, 3.0] for p in ps)
-        assert [str(p.dtype) for p in ps] == ["float32", "float64", "float16", "float32"]
-        assert [p.device for p in ps] == ["cpu"] * 3 + ["cuda:0"]
+        assert [str(p.dtype) for p in ps] == ["float32", "float64", "float32"]
+        assert [p.device for p in ps] == ["cpu", "cpu", "cuda:0"]

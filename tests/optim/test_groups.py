@@ -145,3 +145,19 @@ def test_a_copied_optimizer_goes_on_as_the_one_it_was_copied_from():
     optimizer.step()
     twin.step()
     assert q is not p and np.array_equal(p.data, q.data)
+
+
+def test_half_precision_parameters_are_refused():
+    p = parameter([1.0, 1.0], "float16")
+    give(p, [1.0, 1.0])
+    with pytest.raises(TypeError, match="steps get lost in float16: keep the parameters in float3"):
+        SGD([p]).step()
+
+
+def test_settings_are_checked_again_at_each_step():
+    p = parameter([1.0])
+    optimizer = SGD([p])
+    optimizer.param_groups[0]["lr"] = float("nan")
+    give(p, [1.0])
+    with pytest.raises(ValueError, match="lr must be at least 0, not nan"):
+        optimizer.step()

@@ -263,6 +263,12 @@ def test_by_depth_follows_the_layers_in_order_and_skips_absent_ones():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "3", "out"]
 
 
+def test_by_depth_knows_layers_by_name_in_whatever_order_a_run_has_them():
+    runs = {"up": {"1": 1.0, "2": 2.0}, "down": {"2": 20.0, "1": 10.0}}
+    axes = draw(plot.by_depth(runs, "t")).axes[0]
+    assert points(axes.lines[1])[:2] == [[0, 10.0], [1, 20.0]]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -22,8 +22,8 @@ def minibatches(
     shuffle: in an order from the named random stream, drawn at the call; else from first to last.
     drop_last: leave out the last batch where it is smaller. A batch is a copy.
     arrays: (N, ...) each, with the same N. Raises TypeError for what is not a raw array (a Tensor
-    gives `.numpy()`) or a batch_size that is no integer; ValueError for none, for a number without
-    rows, for different N and for batch_size < 1.
+    gives `.numpy()`) or a batch_size that is no integer; ValueError for no arrays, for one without
+    axes, for different N and for batch_size < 1.
     """
     rows = _common_rows(arrays)
     if operator.index(batch_size) < 1:

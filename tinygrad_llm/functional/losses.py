@@ -76,9 +76,9 @@ def _counted(target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
     does not exist."""
     if not target.size:
         return None
-    ids = target.data
-    highest = int(ids.view(f"u{ids.dtype.itemsize}").max())  # a negative id counts as a huge one
-    if highest < classes and not 0 <= ignore_index <= highest:
+    ids, size = target.data, target.data.dtype.itemsize
+    highest = int(ids.view(f"u{size}").max())  # a negative id counts as 2**(8·size − 1) or more
+    if highest < min(classes, 1 << 8 * size - 1) and not 0 <= ignore_index <= highest:
         return None
     counted = target != ignore_index
     check_range("cross_entropy: class", where(counted, target, 0), classes)

@@ -35,10 +35,11 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises ValueError for shapes that do not fit, TypeError for different floating dtypes.
     """
-    x = x if isinstance(x, Tensor) else tensor_like(weight, x)
-    x, weight = operands("linear", x, weight)
+    weight = tensor(weight)
+    x, weight = operands("linear", x if isinstance(x, Tensor) else tensor_like(weight, x), weight)
     if bias is not None:
-        _, bias = operands("linear", x, bias)
+        x, bias = operands("linear", x, bias if isinstance(bias, Tensor) else tensor_like(x, bias))
+        _, weight = operands("linear", x, weight)
     return apply(ops.Linear, x, weight, bias)
 
 

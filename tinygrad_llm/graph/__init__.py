@@ -8,7 +8,7 @@ from tinygrad_llm.graph.modes import (
     mode,
     no_grad,
 )
-from tinygrad_llm.graph.nodes import Edge, Node, begin_call, end_call, leaf, record
+from tinygrad_llm.graph.nodes import Edge, Node, begin_call, behind, end_call, leaf, record
 from tinygrad_llm.graph.walk import Accumulator, Lift, unbroadcast, walk_back
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Lift",
     "Node",
     "begin_call",
+    "behind",
     "current_mode",
     "detect_anomaly",
     "enable_grad",

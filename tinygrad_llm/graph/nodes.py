@@ -8,6 +8,7 @@ Gradients travel along edges: an edge (node, i) is the i-th output of a node.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
@@ -92,6 +93,18 @@ def leaf(tensor: Any) -> Edge:
     node = Node(None, (), (), [], [output], namespace(tensor.data))
     node.tensor = weakref.ref(tensor)
     return node, 0
+
+
+def behind(edges: Iterable[Edge]) -> list[Node]:
+    """The nodes that these outputs were computed by, leaves included, in order of creation."""
+    seen: set[Node] = set()
+    stack = [node for node, _ in edges]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(edge[0] for edge in node.parents if edge is not None)
+    return sorted(seen, key=lambda node: node.order)
 
 
 def begin_call() -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_llm import anomaly
 from tinygrad_llm.backend.devices import Array, is_array
 from tinygrad_llm.graph.modes import current_mode, mode
-from tinygrad_llm.graph.nodes import Edge, Link, Node
+from tinygrad_llm.graph.nodes import Edge, Link, Node, behind
 from tinygrad_llm.ops.base import Cached, Piece
 
 
@@ -155,15 +155,8 @@ class _Walk:
 
 def _between(targets: list[Edge], roots: list[tuple[Edge, Any]]) -> set[Node]:
     """The nodes between roots and targets, targets included: all others need no work."""
-    seen: set[Node] = set()
-    stack = [node for (node, _), _ in roots]
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack.extend(edge[0] for edge in node.parents if edge is not None)
     useful = {node for node, _ in targets}
-    for node in sorted(seen, key=lambda n: n.order):
+    for node in behind(edge for edge, _ in roots):
         if any(edge is not None and edge[0] in useful for edge in node.parents):
             useful.add(node)
     return useful

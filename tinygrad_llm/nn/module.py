@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_llm.backend.devices import is_array, put, to_host
 from tinygrad_llm.graph import begin_call, end_call
+from tinygrad_llm.nn.summary import summary, tensors_in
 from tinygrad_llm.tensor import Tensor
 
 M = TypeVar("M", bound="Module")
@@ -215,9 +216,8 @@ class Module:
             parameter._version[0] += 1
 
     def summary(self, *inputs: Any, **options: Any) -> str:
-        """A table of its modules and parameters; see `nn.summary`."""
-        from tinygrad_llm.nn.summary import summary
-
+        """A table of its modules: outputs, parameters, memory; with example inputs the time of a
+        step too. See `tinygrad_llm.nn.summary`."""
         return summary(self, *inputs, **options)
 
     # How it is shown
@@ -268,17 +268,6 @@ def _last_edge(output: Any) -> Any:
     return max(edges, key=lambda edge: edge[0].order, default=None)
 
 
-def tensors_in(output: Any) -> list[Tensor]:
-    """The Tensors that a module gives: one, or those in a tuple, list or dict."""
-    if isinstance(output, Tensor):
-        return [output]
-    values = output.values() if isinstance(output, Mapping) else output
-    return [y for y in values if isinstance(y, Tensor)] if isinstance(output, _HOLDERS) else []
-
-
-_HOLDERS = (tuple, list, Mapping)
-
-
 def _refuse_hidden(module: Module, name: str, value: Any) -> None:
     if _hides(value):
         raise TypeError(
@@ -287,11 +276,11 @@ def _refuse_hidden(module: Module, name: str, value: Any) -> None:
         )
 
 
-def _hides(value: Any) -> bool:
-    if isinstance(value, dict):
-        return _hides(list(value.values()))
-    if isinstance(value, (list, tuple, set)):
-        return any(map(_hides, value))
+def _hides(value: Any, depth: int = 4) -> bool:
+    """Whether there are modules or parameters in it, down to lists in lists in lists."""
+    if isinstance(value, (list, tuple, set, dict)) and depth:
+        inside = value.values() if isinstance(value, dict) else value
+        return any(_hides(each, depth - 1) for each in inside)
     return isinstance(value, (Module, Parameter))
 
 
@@ -305,9 +294,20 @@ def _array_of(name: str, value: Any) -> Any:
 
 def _refuse_mismatch(owner: str, missing: list, unexpected: list, misshapen: list) -> None:
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    parts = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
+    parts = [f"{kind}: {_listed(names)}" for kind, names in kinds.items() if names]
     if parts:
         raise ValueError(f"load_state_dict: the weights do not fit {owner}: {'; '.join(parts)}")
+
+
+MOST_NAMES = 20
+"""Of each kind, in one message."""
+
+
+def _listed(names: list[str]) -> str:
+    """Names from a file may hold anything; a terminal gets what can be printed."""
+    shown = [name if name.isprintable() else repr(name) for name in names[:MOST_NAMES]]
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join(shown + more)
 
 
 def _refuse_contradiction(names: dict[str, Parameter], given: dict[str, Any]) -> None:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygrad_llm import graph
 from tinygrad_llm.backend import random
 from tinygrad_llm.backend.devices import is_array, namespace
-from tinygrad_llm.nn.module import Module, tensors_in
 from tinygrad_llm.ops.base import Cached
 from tinygrad_llm.tensor import Tensor
 
 
-def summary(module: Module, *inputs: Any, **options: Any) -> str:
+def summary(module: Any, *inputs: Any, **options: Any) -> str:
     """Each module with its output's shape and its parameters; then memory, and a step's time.
 
     With example inputs the model runs forward and backward once, and what that held and took is
     told: bytes that the tape saved for backward, and seconds. Afterwards gradients and random
-    streams are as before. Adam keeps two more numbers for each parameter that learns.
-    Without inputs there are parameters and their bytes alone.
+    streams are as before; hooks have run. Adam keeps two more numbers for each parameter that
+    learns. Without inputs there are parameters and their bytes alone.
     """
     shapes: dict[str, str] = {}
     run = _run(module, inputs, options, shapes) if inputs or options else []
@@ -40,7 +39,7 @@ def summary(module: Module, *inputs: Any, **options: Any) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(path: str, module: Module, shape: str) -> tuple[str, str, str]:
+def _row(path: str, module: Any, shape: str) -> tuple[str, str, str]:
     depth = path.count(".") + 1 if path else 0
     name = path.rpartition(".")[2]
     title = f"{name}  {type(module).__name__}" if name else type(module).__name__
@@ -48,7 +47,7 @@ def _row(path: str, module: Module, shape: str) -> tuple[str, str, str]:
     return "  " * depth + title, shape, f"{own:,}"
 
 
-def _run(module: Module, inputs: tuple, options: dict, shapes: dict[str, str]) -> list[str]:
+def _run(module: Any, inputs: tuple, options: dict, shapes: dict[str, str]) -> list[str]:
     """Fill in the shapes; what one pass forward and back holds and takes, in two lines."""
     hooks = [
         each.register_forward_hook(lambda _, __, y, name=name: shapes.update({name: _shape(y)}))
@@ -62,13 +61,13 @@ def _run(module: Module, inputs: tuple, options: dict, shapes: dict[str, str]) -
             remove()
 
 
-def _measured(module: Module, inputs: tuple, options: dict) -> list[str]:
+def _measured(module: Any, inputs: tuple, options: dict) -> list[str]:
     start = time.perf_counter()
     outputs = [y for y in tensors_in(module(*inputs, **options)) if y.requires_grad]
     if not outputs:
         return ["a forward pass without a tape: nothing in it requires a gradient"]
     forward = time.perf_counter() - start
-    nodes = _nodes_of(outputs)
+    nodes = graph.behind(y._edge for y in outputs)
     saved = _saved_bytes(nodes, module, (*inputs, *options.values()))
     leaves = [node.tensor() for node in nodes if node.op is None and node.tensor() is not None]
     grads = [leaf.grad for leaf in leaves]
@@ -88,18 +87,7 @@ def _measured(module: Module, inputs: tuple, options: dict) -> list[str]:
     ]
 
 
-def _nodes_of(outputs: list[Tensor]) -> list[graph.Node]:
-    seen: dict[graph.Node, None] = {}
-    stack = [y._edge[0] for y in outputs]
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen[node] = None
-            stack.extend(edge[0] for edge in node.parents if edge is not None)
-    return list(seen)
-
-
-def _saved_bytes(nodes: list[graph.Node], module: Module, given: tuple) -> int:
+def _saved_bytes(nodes: list[graph.Node], module: Any, given: tuple) -> int:
     """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once.
 
     Of an input that is a part of something larger, the part counts.
@@ -148,3 +136,14 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
         f"{title:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}"
         for title, shape, count in lines
     ]
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The Tensors that a module gives: one, or those in a tuple, list or dict."""
+    if isinstance(output, Tensor):
+        return [output]
+    values = output.values() if isinstance(output, Mapping) else output
+    return [y for y in values if isinstance(y, Tensor)] if isinstance(output, _HOLDERS) else []
+
+
+_HOLDERS = (tuple, list, Mapping)

@@ -159,7 +159,7 @@ class KLDiv(Op):
 
 
 def target_distribution(target, weight, classes, dtype, ignore_index: int, smoothing: float):
-    """q of CrossEntropy, (..., V): what the loss wants of each class in each row."""
+    """q of WeightedCrossEntropy, (..., V): what the loss wants of each class in each row."""
     q = (target[..., None] == classes).astype(dtype)
     if smoothing:
         q = q * (1.0 - smoothing) + smoothing / len(classes)

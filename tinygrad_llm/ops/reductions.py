@@ -35,7 +35,8 @@ class Mean(Op):
     def backward(xp, g, saved, needs):
         shape, axis = saved
         g = g.reshape(kept_shape(shape, axis))
-        dx = xp.broadcast_to(g / count_of(shape, axis), shape)
+        share = 1.0 / max(count_of(shape, axis), 1)  # a count above 65,504 is ∞ in float16
+        dx = xp.broadcast_to(g * share, shape)
         return dx
 
 

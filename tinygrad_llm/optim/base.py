@@ -18,7 +18,8 @@ class Optimizer:
     Raises ValueError for no parameters, or one given twice; TypeError for what is no Tensor.
 
     At its first step each parameter moves into an array shared with the others (see `Flat`), and
-    `.data` is a view of it from then on. A parameter without a gradient is left as it is.
+    `.data` is a view of it from then on; another Tensor on its old memory stays behind. A parameter
+    without a gradient is left as it is.
     """
 
     def __init__(self, params: Iterable[Any], **settings: Any):
@@ -55,6 +56,7 @@ class Optimizer:
                 "optimizer: param_groups has another length: give all groups at once"
             )
         for group, flats in zip(self.param_groups, self._flats):
+            self.check(group)
             self._house(group["params"], flats)
             for flat in flats:
                 for tile, step in flat.gather():
@@ -73,6 +75,11 @@ class Optimizer:
         kinds: dict[Any, list[Tensor]] = {}
         for parameter in parameters:
             if parameter.grad is not None and id(parameter) not in housed:
+                if parameter.dtype.itemsize < 4:
+                    raise TypeError(
+                        f"optimizer: steps get lost in {parameter.dtype}: keep the parameters in "
+                        "float32, and convert them in forward"
+                    )
                 kinds.setdefault(kind_of(parameter), []).append(parameter)
         flats += [Flat(together) for together in kinds.values()]
 

@@ -169,7 +169,8 @@ def by_depth(runs: Mapping[str, Mapping[str, Numbers]], title: str, ylabel: str 
     lines = []
     for name, run in runs.items():
         x = [float(i) for i, layer in enumerate(layers) if layer in run]
-        lines.append(_line(name, np.array(x), series([*run.values()], name)))
+        y = [run[layer] for layer in layers if layer in run]  # a run may name them in another order
+        lines.append(_line(name, np.array(x), series(y, name)))
     return _norms(lines, title, "", ylabel, layers)
 
 

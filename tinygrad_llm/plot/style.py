@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import unicodedata
 from contextlib import AbstractContextManager
 from typing import Any
 
+from tinygrad_llm.files import atomic_write
 from tinygrad_llm.plot import fonts
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -77,8 +79,14 @@ def footnote(figure: Any, *lines: str) -> None:
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write the figure (the kind of file is the path's ending) and free its memory."""
+    """Write the figure, atomically, and free its memory; the kind of file is the path's ending.
+
+    Raises ValueError for an ending that matplotlib does not know, OSError as `atomic_write` does.
+    """
     import matplotlib.pyplot as plt
 
-    figure.savefig(path, dpi=DPI)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=DPI, format=os.path.splitext(path)[1][1:] or "png")
+    with atomic_write(path) as file:
+        file.write(picture.getvalue())
     plt.close(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.graph import Node
+from tinygrad_llm.graph import Node, behind
 from tinygrad_llm.plot.boxes import boxes
 from tinygrad_llm.plot.drawing import draw
 from tinygrad_llm.plot.groups import Group, grouped, parameter_names
@@ -19,14 +19,7 @@ def tape(tensor: Tensor) -> list[Node]:
 
     Raises RuntimeError for a tensor without a tape.
     """
-    seen: set[Node] = set()
-    stack = [tensor._require_edge("tape")[0]]
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack.extend(edge[0] for edge in node.parents if edge is not None)
-    return sorted(seen, key=lambda node: node.order)
+    return behind([tensor._require_edge("tape")])
 
 
 def graph(tensor: Tensor, names: dict[str, Tensor] | None = None) -> Any:

@@ -211,10 +211,12 @@ class Tensor(operators.Operators):
 
     def _add_to_grad(self, total: graph.Accumulator) -> None:
         """Our own array for the first gradient; in place after, unless a tape holds the old."""
-        if total.value.dtype != self.dtype:
+        value = total.value
+        if value.dtype != self.dtype or device_of(value) != self.device:
+            was, now = f"{value.dtype} on {device_of(value)}", f"{self.dtype} on {self.device}"
             raise RuntimeError(
-                f"backward: a leaf that was {total.value.dtype} in the forward pass is "
-                f"{self.dtype} now: run the forward pass again"
+                f"backward: a leaf that was {was} in the forward pass is {now} now: "
+                "run the forward pass again"
             )
         if isinstance(total.value, Tensor):
             with graph.enable_grad():
