@@ -1,6 +1,8 @@
-"""What can be read from a drawn tape."""
+"""What can be read from a figure."""
 
 from __future__ import annotations
+
+import numpy as np
 
 
 def boxes(figure):
@@ -11,3 +13,21 @@ def boxes(figure):
         within = [t for t in figure.axes[0].texts if box.contains(*t.get_position())]
         found.append((-box.y0, box.x0, [text.get_text() for text in within]))
     return {lines[0]: lines[1:] for _, _, lines in sorted(found)}
+
+
+def draw(figure):
+    """Everything that drawing runs into comes up here."""
+    figure.canvas.draw()
+    return figure
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def legend(figure):
+    return [text.get_text() for box in figure.legends for text in box.get_texts()]
+
+
+def points(line):
+    return np.stack(line.get_data(), axis=1).tolist()

@@ -128,8 +128,8 @@ def _draw_cell(axes: Any, cell: _Cell, edges: np.ndarray) -> None:
     axes.set(ylim=(0, 1.6), yticks=[])
     axes.spines["left"].set_visible(False)
     axes.tick_params(labelsize=7)
-    axes.xaxis.get_offset_text().set_fontsize(7)
     axes.locator_params(axis="x", nbins=3)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))  # short
     text = {"transform": axes.transAxes, "va": "top", "fontsize": 7}
     said = "no values" if cell.size == 0 else f"zeros {percent(cell.zeros)}"
     axes.text(0.02, 1.0, said, color=GREY, **text)
@@ -171,7 +171,7 @@ def by_depth(runs: Mapping[str, Mapping[str, Numbers]], title: str, ylabel: str 
         x = [float(i) for i, layer in enumerate(layers) if layer in run]
         y = [run[layer] for layer in layers if layer in run]  # a run may name them in another order
         lines.append(_line(name, np.array(x), series(y, name)))
-    return _norms(lines, title, "", ylabel, layers)
+    return _norms(lines, title, "layer", ylabel, layers)
 
 
 class _Line(NamedTuple):

@@ -1,0 +1,112 @@
+"""Tests of the confusion matrix and of grids of pictures."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from tests.plot.drawn import draw, texts
+from tinygrad_llm import Tensor, plot
+from tinygrad_llm.plot import fonts
+
+pytestmark = pytest.mark.usefixtures("plain")
+
+
+def test_confusion_counts():
+    counts = plot.confusion_counts([0, 0, 1, 2, 2, 2], [0, 1, 1, 0, 2, 2])
+    assert counts.dtype == np.int64
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+    assert plot.confusion_counts([0], [0], classes=2).tolist() == [[1, 0], [0, 0]]
+    assert plot.confusion_counts(Tensor(np.array([True, False])), [1, 1]).tolist() == [
+        [0, 1],
+        [0, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "labels", "message"),
+    [
+        ([0, 1], [0], None, "2 true and 1 predicted classes"),
+        ([], [], None, "0 true and 0 predicted"),
+        ([0, 2], [0, 1], ["a", "b"], "class 2 is not in 0..1"),
+        ([0, 1], [0, -1], None, "class -1 is not in 0..1"),
+        ([0, 40], [0, 1], None, "41 classes"),
+    ],
+)
+def test_confusion_matrix_refuses(true, predicted, labels, message):
+    with pytest.raises(ValueError, match=message):
+        plot.confusion_matrix(true, predicted, labels)
+    with pytest.raises(TypeError, match="class numbers are integers"):
+        plot.confusion_matrix([0.5], [0.5])
+    assert not plt.get_fignums()
+
+
+def test_confusion_matrix_shows_counts_recall_precision_and_empty_classes():
+    figure = draw(plot.confusion_matrix([0, 0, 0, 1], [0, 0, 1, 1], ["cat", "dog", "fox"]))
+    axes = figure.axes[0]
+    said = texts(axes)
+    assert said[:9] == ["2", "1", "0", "0", "1", "0", "0", "0", "0"]
+    margins = dict(zip(("cat", "dog", "fox"), zip(*[iter(said[9:18])] * 3)))
+    assert margins == {
+        "cat": ("0.67", "3", "1.00"), "dog": ("1.00", "1", "0.50"), "fox": ("–", "0", "–"),
+    }  # fmt: skip
+    assert said[18:] == ["recall", "n", "precision", "accuracy 0.75"]
+    assert axes.images[0].get_array().tolist() == [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 0, 0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "fox"]
+
+
+def test_normalized_cells_are_percent_of_the_row():
+    figure = plot.confusion_matrix([0, 0, 0, 1], [0, 0, 1, 1], normalize=True)
+    assert texts(figure.axes[0])[:4] == ["67", "33", "0", "100"]
+
+
+def test_labels_that_cannot_be_shown_become_numbers_of_classes():
+    figure = draw(plot.confusion_matrix([0, 1, 2], [0, 1, 2], ["体育", "news", "财经"], "新闻"))
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["class 0", "news", "class 2"]
+    assert figure.get_supxlabel().endswith(fonts.ADVICE)
+
+
+def test_numbers_stand_out_from_their_cells():
+    true = np.repeat(np.arange(21), 20)
+    predicted = np.where(np.tile(np.arange(20), 21) < true, true, (true + 1) % 21)
+    axes = plot.confusion_matrix(true, predicted).axes[0]
+    image = axes.images[0]
+    from matplotlib.colors import to_rgb
+
+    for text, share in zip(axes.texts, np.ravel(image.get_array())):
+        inks = [_luminance(to_rgb(c)) for c in (text.get_color(), image.to_rgba(share)[:3])]
+        assert (max(inks) + 0.05) / (min(inks) + 0.05) > 4.5
+
+
+def _luminance(colour):
+    """Relative luminance (WCAG 2)."""
+    colour = np.asarray(colour)
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_images_are_drawn_in_order_on_one_scale():
+    pictures = np.arange(12.0 * 64).reshape(12, 64)
+    figure = draw(plot.images(pictures, [f"{i} → 7" for i in range(12)], columns=5, title="t"))
+    shown = [axes for axes in figure.axes if axes.images]
+    assert (len(figure.axes), len(shown)) == (15, 12)
+    for axes, picture in zip(shown, pictures):
+        assert (axes.images[0].get_array() == picture.reshape(8, 8)).all()
+        assert axes.images[0].get_clim() == (0.0, 767.0)
+    assert shown[11].get_title() == "11 → 7"
+
+
+def test_images_of_any_numbers_are_a_picture():
+    draw(plot.images(np.full((1, 2, 3), np.nan)))
+    draw(plot.images([np.eye(3), np.full((3, 3), np.inf)]))
+    draw(plot.images(np.ones((2, 4))))
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3,), (0, 4), (201, 4), (2, 2, 2, 3)])
+def test_images_refuse_other_shapes(shape):
+    with pytest.raises(ValueError, match="with 1 to 200 pictures"):
+        plot.images(np.zeros(shape))
+    with pytest.raises(ValueError, match="1 titles for 2 pictures"):
+        plot.images(np.zeros((2, 4)), ["a"])
