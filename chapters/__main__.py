@@ -40,6 +40,8 @@ def check(arguments: list[str]) -> bool:
     parser.add_argument("file", metavar="my_solution.py", help="your functions, in one file")
     seconds = f"time limit for each exercise (default {SECONDS:g})"
     parser.add_argument("--timeout", type=float, default=SECONDS, metavar="SECONDS", help=seconds)
+    if len(arguments) == 1 and arguments[0].endswith(".py"):
+        parser.refuse(f"of which chapter? For example: python -m chapters check 02 {arguments[0]}")
     given = parser.parse_args(arguments)
     which = _chapter(parser, given.number)
     if given.timeout <= 0:
@@ -60,6 +62,7 @@ def _chapter(parser: options.Parser, number: str) -> Chapter:
 def main(arguments: list[str]) -> int:
     """0 when all is well, 1 when something failed; wrong usage exits with 2, Ctrl-C with 130."""
     text.use_utf8()
+    options.end_with_the_pipe()
     grading = arguments[:1] == ["check"]
     good = check(arguments[1:]) if grading else run(arguments)
     return 0 if good else 1

@@ -58,6 +58,12 @@ def chapter(number: str) -> Chapter:
     return known[wanted]
 
 
+def python() -> str:
+    """The command that runs this Python, from the root; of an environment elsewhere, its name."""
+    here = Path(sys.executable)
+    return str(here.relative_to(ROOT)) if here.is_relative_to(ROOT) else "python"
+
+
 def load(path: Path, name: str) -> ModuleType:
     """Import a file whose name is no Python name ("01_…"), as module `name`."""
     loader = SourceFileLoader(name, str(path))

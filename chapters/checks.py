@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import linecache
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -160,6 +161,9 @@ def show(value: Any) -> str:
 def describe(error: BaseException, file: Path) -> str:
     """An exception in one line: type, message, and the line in the reader's file."""
     message = " ".join(str(error).split())
+    sizes = re.search(r"matmul: .*\(size (\d+) is different from (\d+)\)", message)
+    if sizes:
+        message = f"A @ B with inner sizes {sizes[2]} and {sizes[1]}: is a transpose missing?"
     named = f"{type(error).__name__}: {message}" if message else type(error).__name__
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
     return f"{named}, in {place(file, lines[-1])}" if lines else named

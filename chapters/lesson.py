@@ -18,7 +18,7 @@ import numpy as np
 
 from chapters import options as shared
 from chapters import text
-from chapters.catalogue import HERE, OUT, ROOT
+from chapters.catalogue import HERE, OUT, ROOT, python
 from chapters.verdicts import LIMIT, Bar, Claim, Scale, Verdict, judge_all, read_bands, seeds_of
 from tinygrad_llm import manual_seed
 
@@ -71,13 +71,18 @@ class Lesson:
         return tqdm(items, desc=what, leave=False, disable=None, ncols=text.columns())
 
     def figure(self, figure: Any, name: str) -> None:
-        """Save a figure as chapters/out/NN_name.png and say where it is."""
+        """Save a figure as chapters/out/NN_name.png and say where it is; or that it cannot be."""
         from tinygrad_llm.plot import save
 
-        OUT.mkdir(exist_ok=True)
         path = OUT / f"{self.number}_{name}.png"
-        save(figure, path)
-        print(f"Figure: {path.relative_to(ROOT).as_posix()}\n")
+        shown = path.relative_to(ROOT).as_posix()
+        try:
+            OUT.mkdir(exist_ok=True)
+            save(figure, path)
+        except OSError as error:
+            self.note(f"{shown} could not be written ({error.strerror}); the chapter goes on.")
+        else:
+            print(f"Figure: {shown}\n")
 
     def claim(
         self,
@@ -92,7 +97,8 @@ class Lesson:
 
         below, above: the baseline that the value must beat, ("its name", value); one of the two.
         scale: how far values lie apart over seeds: by factors ("log"), by differences ("linear"),
-            by differences of whole numbers ("count"), or by factors up to 1e-6 ("gradient").
+            of whole numbers ("count") or within 0 … 1 ("share"), or by factors up to 1e-6
+            ("gradient").
         Raises ValueError for a claim without a baseline, and for a key used twice.
         """
         if (below is None) == (above is None):
@@ -115,7 +121,7 @@ class Lesson:
         if (HERE / "exercises" / f"{self.stem}.py").exists():
             self.heading("Exercises")
             self.say("They are at the end of this chapter's file. To grade yours:")
-            print(f"  python -m chapters check {self.number} my_solution.py")
+            print(f"  {python()} -m chapters check {self.number} my_solution.py")
         self.heading(f"Verdicts ({mode} run, seed {self.options.seed})")
         self.say(
             f"Each claim's value must lie in its band, the range seen over {seeds_of(self.number)}",
@@ -165,6 +171,7 @@ def begin(file: str, seconds: tuple[float, float], uses_data: bool = False) -> L
     if as_script:
         os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files: no window, no display
         signal.signal(signal.SIGINT, lambda *_: shared.interrupted())
+        shared.end_with_the_pipe()
     lesson = Lesson(file, options, seconds[options.quick])
     print(f"Chapter {lesson.stem.replace('_', ' ')}")
     if options.data is not None and not uses_data:

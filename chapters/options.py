@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -50,6 +51,12 @@ def given(options: argparse.Namespace) -> list[str]:
     words = ["--device", options.device, "--seed", str(options.seed)]
     words += ["--quick"] if options.quick else []
     return words + (["--data", options.data] if options.data is not None else [])
+
+
+def end_with_the_pipe() -> None:
+    """Where output goes into a pipe whose reader has left, as in `| head`, end without a word."""
+    if hasattr(signal, "SIGPIPE"):  # not on Windows
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def interrupted() -> NoReturn:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chapters import text
-from chapters.catalogue import ROOT, Chapter
+from chapters.catalogue import ROOT, Chapter, python
 from chapters.verdicts import read_bands
 
 ELSEWHERE = "use .venv/bin/python, or activate the environment"
@@ -58,7 +58,7 @@ def run_all(chapters: Sequence[Chapter], arguments: list[str]) -> bool:
         outcome = run(each, arguments, tick=_tick(each.title))
         outcomes.append(outcome)
         _, claims, seconds, verdict = outcome.summary()
-        _rewrite(f"{each.title}: {claims} claims, {seconds} s, {verdict}\n")
+        text.rewrite(f"{each.title}: {claims} claims, {seconds} s, {verdict}\n")
         for line in _details(outcome):
             print(line)
     total = f"{sum(outcome.seconds for outcome in outcomes):.1f}"
@@ -73,9 +73,9 @@ def run_all(chapters: Sequence[Chapter], arguments: list[str]) -> bool:
 
 def _what_next(first: Chapter) -> str:
     """How to go on from the table, with one chapter as the example."""
-    lines = [f"Learn:     read the file beside its output: python {_path(first)}"]
+    lines = [f"Learn:     read the file beside its output,\n           {python()} {_path(first)}"]
     if first.exercises.exists():
-        lines.append(f"Exercises: python -m chapters check {first.number} my_solution.py")
+        lines.append(f"Exercises: {python()} -m chapters check {first.number} my_solution.py")
     lines.append("Figures:   chapters/out")
     lines.append("Terms:     chapters/glossary.md; when training fails: chapters/failures.md")
     return "\n".join(lines)
@@ -136,17 +136,7 @@ def _wait(process: subprocess.Popen, start: float, tick: Callable[[float], None]
 
 def _tick(title: str) -> Callable[[float], None]:
     """On a terminal the line of a running chapter counts its seconds."""
-    return lambda seconds: _rewrite(f"{title}: running, {seconds:.0f} s")
-
-
-def _rewrite(line: str) -> None:
-    """On a terminal, over the line before; elsewhere only lines that are complete."""
-    if sys.stdout.isatty():
-        room = text.columns() - 1
-        shown = line if line.endswith("\n") else text.clip(line, room)
-        print(f"\r{' ' * room}\r{shown}", end="", flush=True)
-    elif line.endswith("\n"):
-        print(line, end="", flush=True)
+    return lambda seconds: text.rewrite(f"{title}: running, {seconds:.0f} s")
 
 
 def _details(outcome: Outcome) -> list[str]:
@@ -157,5 +147,5 @@ def _details(outcome: Outcome) -> list[str]:
             lines += ["  " + line for line in claim["lines"]]
     if outcome.problem:
         lines.append(text.paragraph(f"it stopped: {outcome.problem}", "  "))
-        lines.append(f"  see all: python {_path(outcome.chapter)}")
+        lines.append(f"  see all: {python()} {_path(outcome.chapter)}")
     return lines

@@ -70,6 +70,16 @@ def clip(text: str, columns: int) -> str:
     return text + "…"
 
 
+def rewrite(line: str) -> None:
+    """On a terminal, over the line before; elsewhere only lines that are complete."""
+    if sys.stdout.isatty():
+        room = columns() - 1
+        shown = line if line.endswith("\n") else clip(line, room)
+        print(f"\r{' ' * room}\r{shown}", end="", flush=True)
+    elif line.endswith("\n"):
+        print(line, end="", flush=True)
+
+
 def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:
     padded = []
     for cell, columns, to_right in zip(cells, widths, right):

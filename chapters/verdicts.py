@@ -18,14 +18,18 @@ RULE = (
     "A band is the lowest to the highest value over the seeds, widened on each side by the whole "
     "distance between the two. On a log scale the distance is counted in decades and is at least "
     "one: rounding differs from processor to processor by that much. On a linear scale it is at "
-    "least a millionth of the highest value, and for a count at least one. The error of a "
-    "gradient has a log scale, and its band ends at the course's own limit for it, 1e-6."
+    "least a millionth of the highest value, for a count at least one; a count is not below 0, and "
+    "a share not outside 0 … 1. The error of a gradient has a log scale, and its band ends at the "
+    "course's own limit for it, 1e-6."
 )
 
 LIMIT = 1e-6
 """The largest error at which the course calls a gradient right."""
 
-Scale = Literal["log", "linear", "count", "gradient"]
+Scale = Literal["log", "linear", "count", "share", "gradient"]
+_POSSIBLE = {"count": (0.0, math.inf), "share": (0.0, 1.0)}
+"""Where values of a scale lie by their nature."""
+
 Bar = tuple[str, float]
 """What a claim must beat: the name of a baseline, and its value in the same run."""
 
@@ -58,7 +62,7 @@ class Verdict(NamedTuple):
         parts = [f"{show(claim.value)}, no band"]
         if self.band is not None:
             low, high = self.band
-            parts = [f"{show(claim.value)} in {low:.2g} … {high:.2g}"]
+            parts = [f"{show(claim.value)} in {show(float(low))} … {show(float(high))}"]
         for word, bar in (("below", claim.below), ("above", claim.above)):
             if bar is not None:
                 parts.append(f"{word} {show(float(bar[1]))} ({bar[0]})")
@@ -99,9 +103,10 @@ def band_of(values: Sequence[float], scale: Scale) -> tuple[float, float]:
     if not all(math.isfinite(v) for v in values):
         raise ValueError(f"no band from values that are not finite: {list(values)}")
     low, high = min(values), max(values)
-    if scale in ("linear", "count"):
+    if scale in ("linear", "count", "share"):
         widening = max(high - low, 1.0 if scale == "count" else 1e-6 * abs(high))
-        return low - widening, high + widening
+        least, most = _POSSIBLE.get(scale, (-math.inf, math.inf))
+        return max(low - widening, least), min(high + widening, most)
     if low <= 0:
         raise ValueError(f"a log scale takes no value that is not positive: {list(values)}")
     factor = max(high / low, 10.0)

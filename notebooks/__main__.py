@@ -16,6 +16,7 @@ path of this machine. With --quick it finds the variable {QUICK}=1."""
 def main(arguments: list[str]) -> int:
     """0 when all notebooks are well, 1 when one is not; wrong usage exits with 2."""
     text.use_utf8()
+    options.end_with_the_pipe()
     parser = options.Parser(
         prog="python -m notebooks",
         description="Execute the notebooks, each in a kernel of its own, and store them.",
@@ -26,10 +27,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="store nothing")
     parser.add_argument("--quick", action="store_true", help="smaller runs; stores nothing")
     given = parser.parse_args(arguments)
+    wanted = _wanted(parser, given.numbers)
     for needed in ("nbclient", "nbformat", "ipykernel"):
         if find_spec(needed) is None:
             parser.refuse(f"{needed} is not installed: pip install -e '.[notebooks]'")
-    wanted = _wanted(parser, given.numbers)
     # All are run, also after one that failed.
     good = [_run(each, given.quick, not (given.check or given.quick)) for each in wanted]
     return 0 if all(good) else 1
@@ -53,13 +54,15 @@ def _run(which: Notebook, quick: bool, store: bool) -> bool:
     try:
         notebook = contents.read(which.path)
     except ValueError as error:
-        _rewrite(f"{which.title}: FAIL\n{text.paragraph(str(error), '  ')}\n")
+        text.rewrite(f"{which.title}: FAIL\n{text.paragraph(str(error), '  ')}\n")
         return False
     cells = len(contents.code_cells(notebook))
-    outcome = execute(notebook, quick, lambda n: _rewrite(f"{which.title}: cell {n} of {cells}"))
+    outcome = execute(
+        notebook, quick, lambda n: text.rewrite(f"{which.title}: cell {n} of {cells}")
+    )
     if store and not outcome.problem:
         write_text(which.path, contents.as_text(outcome.notebook))
-    _rewrite(_line(which, outcome, cells, contents.figures(outcome.notebook)))
+    text.rewrite(_line(which, outcome, cells, contents.figures(outcome.notebook)))
     return not outcome.problem
 
 
@@ -68,16 +71,6 @@ def _line(which: Notebook, outcome: Outcome, cells: int, figures: int) -> str:
     counts = f"{cells} cells, {figures} figures, {outcome.seconds:.1f} s"
     why = text.paragraph(outcome.problem, "  ") + "\n" if outcome.problem else ""
     return f"{which.title}: {counts}, {verdict}\n{why}"
-
-
-def _rewrite(line: str) -> None:
-    """On a terminal, over the line before; elsewhere only lines that are complete."""
-    if sys.stdout.isatty():
-        room = text.columns() - 1
-        shown = line if line.endswith("\n") else text.clip(line, room)
-        print(f"\r{' ' * room}\r{shown}", end="", flush=True)
-    elif line.endswith("\n"):
-        print(line, end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def test_runner_prints_a_line_a_chapter_and_a_table(small):
         "verdict", "───────", "PASS", "PASS", "PASS",
     ]  # fmt: skip
     assert lines[11:] == [
-        "Learn:     read the file beside its output: python chapters/01_first_words.py",
+        "Learn:     read the file beside its output,",
+        "           python chapters/01_first_words.py",
         "Figures:   chapters/out",
         "Terms:     chapters/glossary.md; when training fails: chapters/failures.md",
     ]
@@ -177,6 +178,27 @@ def test_a_chapter_that_stops_counts_what_it_would_have_claimed(small):
     assert "01 first: 0/1 claims" in done.stdout and "FAIL" in done.stdout
     assert "invalid syntax, in 01_first.py, line 8" in " ".join(done.stdout.split())
     assert "'no_such_module': use .venv/bin/python, or" in " ".join(done.stdout.split())
+
+
+def test_a_figure_that_cannot_be_written_is_a_note_and_the_chapter_goes_on(small):
+    extra = "from tinygrad_llm import plot; lesson.figure(plot.curves([1], {}, '', '', ''), 'f')"
+    root = small("01_small.py", extra)
+    (root / "chapters" / "out").write_text("a file where the folder would be")
+    done = run(root, "-m", "chapters")
+    assert done.returncode == 0
+    assert "chapters/out/01_f.png could not be written (File exists)" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="pipes end otherwise on Windows")
+def test_a_reader_who_leaves_ends_the_chapter_without_a_word(course):
+    command = f"{sys.executable} chapters/01_tensors_and_autograd.py --quick | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=course, capture_output=True, text=True)
+    assert done.stdout.startswith("Chapter 01") and done.stderr == ""
+
+
+def test_a_forgotten_chapter_number_is_asked_for(course):
+    done = run(course, "-m", "chapters", "check", "right.py")
+    assert done.returncode == 2 and "python -m chapters check 02 right.py" in done.stderr
 
 
 def test_planted_bands_make_the_run_fail(course, tmp_path):
@@ -309,7 +331,13 @@ def test_band_on_a_linear_scale_is_its_spread_wider_on_each_side(values):
 @given(st.lists(st.integers(0, 1000).map(float), min_size=2, max_size=10))
 def test_band_of_a_count_is_at_least_one_wider_on_each_side(values):
     spread = max(1.0, max(values) - min(values))
-    assert band_of(values, "count") == (min(values) - spread, max(values) + spread)
+    assert band_of(values, "count") == (max(min(values) - spread, 0.0), max(values) + spread)
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=10))
+def test_band_of_a_share_is_linear_and_stays_within_0_and_1(values):
+    low, high = band_of(values, "linear")
+    assert band_of(values, "share") == (max(low, 0.0), min(high, 1.0))
 
 
 def test_the_band_of_a_gradients_error_ends_at_the_courses_limit():
