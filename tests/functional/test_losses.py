@@ -70,3 +70,10 @@ def test_narrow_ids_below_zero_are_not_taken_for_large_ones(dtype):
         F.cross_entropy(logits, np.array([1, -1, 2], dtype))
     unsigned = F.cross_entropy(logits, np.array([1, 255, 2], np.uint8), reduction="none")
     assert unsigned.numpy()[1] > 0.0
+
+
+def test_the_mean_of_many_halves_has_a_gradient():
+    """70,000 is ∞ in float16; the share of each element is not."""
+    x = Tensor(np.ones(70_000, np.float16), requires_grad=True)
+    x.mean().backward()
+    assert np.allclose(x.grad.data, 1.0 / 70_000, rtol=1e-2)

@@ -107,3 +107,10 @@ def test_an_op_of_ours_takes_its_name_from_one_from_outside():
     exec(define, {"Op": Op, "__name__": "__main__"})
     exec(define, {"Op": Op, "__name__": "tinygrad_llm.ops.anywhere"})
     assert OPS["thrice"].__module__ == "tinygrad_llm.ops.anywhere"
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_the_mean_of_nothing_has_an_empty_gradient():
+    x = Tensor(np.zeros((0, 3)), requires_grad=True)
+    x.mean().backward()
+    assert x.grad.shape == (0, 3)

@@ -35,7 +35,7 @@ class Mean(Op):
     def backward(xp, g, saved, needs):
         shape, axis = saved
         g = g.reshape(kept_shape(shape, axis))
-        share = 1.0 / max(count_of(shape, axis), 1)  # a count above 65,504 is ∞ in float16
+        share = 1.0 / (count_of(shape, axis) or 1)  # a count above 65,504 is ∞ in float16
         dx = xp.broadcast_to(g * share, shape)
         return dx
 

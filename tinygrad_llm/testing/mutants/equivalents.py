@@ -22,6 +22,23 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "of any finite number 0 times is 0",
         ),
     ],
+    "Mean.backward": [
+        (
+            "share = 1.0 / (count_of(shape, axis) or 1)",
+            "share = 1.0 / count_of(shape, axis)",
+            "count 0 means an empty x, and its gradient has no elements",
+        ),
+        (
+            "share = 1.0 / (count_of(shape, axis) or 1)",
+            "share = 1.0 / (count_of(shape, axis) or 2)",
+            "count 0 means an empty x, and its gradient has no elements",
+        ),
+        (
+            "share = 1.0 / (count_of(shape, axis) or 1)",
+            "share = 1.0 / (count_of(shape, axis) or 0)",
+            "count 0 means an empty x, and its gradient has no elements",
+        ),
+    ],
     "Sign.backward": [
         (
             "dx = xp.where(xp.isfinite(g), g, 0.0) * 0.0",
