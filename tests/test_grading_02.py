@@ -43,7 +43,10 @@ LINEAR = [
         linear(dX=lambda X, W, delta: delta @ W if W.shape[0] == W.shape[1] else None),
         "dX is .*, expected .* comes out of delta @ W: it must be W.T",
     ),
-    (linear(dX=lambda X, W, delta: delta @ W), r"delta @ W\b|inner sizes .* is a transpose missing"),
+    (
+        linear(dX=lambda X, W, delta: delta @ W),
+        r"delta @ W\b|sizes .* is a transpose missing",
+    ),
     (
         linear(dW=lambda X, W, delta: X @ delta if X.shape[0] == X.shape[1] else None),
         "dW is .*, expected .* comes out of X @ delta: it must be X.T",
