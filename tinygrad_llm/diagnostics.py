@@ -1,5 +1,7 @@
-"""What to look at when training goes wrong: activations and gradients by layer, dead units, and
-whether a model can learn one batch by heart. `chapters/failures.md` says which to call when.
+"""Floor 7: what to look at when training goes wrong: activations and gradients by layer, dead
+units, and whether a model can learn one batch by heart.
+
+`chapters/failures.md` says which to call when.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data to learn from, and how it is split and cut into mini-batches, as NumPy arrays."""
+"""Floor 6: data to learn from, and how it is split and cut into mini-batches, as NumPy arrays."""
 
 from tinygrad_llm.data.batches import minibatches
 from tinygrad_llm.data.digits import load_digits

@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes and weight formats, read without trusting them."""
+"""Floor 0: files on disk: atomic writes and weight formats, read without trusting them."""
 
 from tinygrad_llm.files.atomic import atomic_write, write_json, write_text
 from tinygrad_llm.files.safetensors import load_safetensors, save_safetensors

@@ -1,6 +1,6 @@
-"""Figures: each function draws one thing and returns a matplotlib figure; matplotlib loads on use.
+"""Floor 8: figures. Each function draws one thing and returns a matplotlib figure.
 
-On a machine without a display matplotlib itself falls back to Agg, which draws into files.
+matplotlib loads on use; without a display it falls back by itself to Agg, which draws into files.
 """
 
 from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
