@@ -16,8 +16,16 @@
 # the place in the library where you find it; this chapter is its beginning.
 #
 # Run it from the root of the repository: `python chapters/01_tensors_and_autograd.py`. `--quick`
-# does less, `--seed 3` draws other numbers. Ids of formulas (F01, G02 …) are explained by
-# `python -m tinygrad_llm.formulas`.
+# does less, `--seed 3` draws other numbers.
+#
+# The course grew out of five Chinese articles, "the documents", on making and fine-tuning large
+# models. F01 to F90 are the formulas that they print or describe; many are incomplete, some are
+# wrong, and "as printed" means: as the article has it. G01 to G34 are formulas that the articles
+# need and leave out. `python -m tinygrad_llm.formulas F11` shows one of them.
+#
+# **中文导读** 本课程源于五篇讲大模型开发与微调的中文文章（文中称 the documents）。
+# F01–F90 是文章里的公式，有的不完整，有的写错了，“as printed”指原文的写法；
+# G01–G34 是文章需要却没有写出的公式。
 
 # This file is a script in cells: `# %%` begins one, and VS Code and Jupyter (with jupytext) run
 # them one by one. As plain text it reads just as well: prose in comments, the code below it.
@@ -70,8 +78,9 @@ def constant(array):
 # nothing copied. Where strides cannot say it, as for all elements of a transpose in one row,
 # `reshape` copies. **Broadcasting** (广播) goes one step further: a stride of 0 repeats a row.
 #
-# **中文导读** 张量是一块内存加一种读法：形状、数据类型、步幅。转置只改读法，不搬数据，得到的
-# 叫视图；改形状在步幅能表达时也是视图，否则要复制。广播不复制：步幅为 0，同一行被反复读。
+# **中文导读** 张量是一块内存加一种读法：形状、数据类型、步幅。转置只改读法，不搬数据，
+# 得到的叫视图；若步幅能表达新形状，改形状得到的也是视图，否则要复制。广播不复制：步幅为 0，
+# 同一行被反复读。
 
 # %%
 lesson.heading("1 · What a tensor is")
@@ -171,6 +180,9 @@ lesson.claim("float32", "central difference, best h, float32: error", error, abo
 # Take one **neuron** (神经元, F01) with tanh, and a squared error behind it:
 #
 #     z = Σᵢ wᵢxᵢ + b,   y = tanh z,   L = (y − t)²
+#
+# ∂L/∂w is the slope of L when only w moves and all else stands still; the slopes in all
+# parameters, side by side, are the gradient, ∇L.
 #
 # By hand, from the end to the beginning: ∂L/∂y = 2(y − t). One step back, through tanh with
 # tanh′ = 1 − tanh² (G01): δ = ∂L/∂z = 2(y − t)(1 − y²). One more: ∂L/∂wᵢ = δxᵢ and ∂L/∂b = δ.

@@ -9,13 +9,14 @@
 # against the tape and against finite differences. Then the library does the same, and you find out
 # what makes a network learn and what stops it.
 #
-# **中文导读** 第 1 章能求任何表达式的梯度，但还没有值得训练的东西。本章造出第一个：识别手写数字的
-# 网络。先用十来行 NumPy 亲手写出一个两层网络的全部梯度，逐行与自动求导、与差商对照；再换成库里的模
-# 块，看什么让网络学得动，什么让它学不动。
+# **中文导读** 第 1 章能求任何表达式的梯度，但还没有值得训练的东西。本章造出第一个：
+# 识别手写数字的网络。先用十来行 NumPy 亲手写出一个两层网络的全部梯度，逐行与自动求导、
+# 与差商对照；再换成库里的模块，看什么让网络学得动，什么让它学不动。
 #
 # Run it from the root of the repository: `python chapters/02_a_network_by_hand.py`. `--quick` does
-# less, `--seed 3` draws other numbers. A formula is explained by its id:
-# `python -m tinygrad_llm.formulas F07 F08`.
+# less, `--seed 3` draws other numbers. F07 and the like are formulas of the articles that the
+# course grew out of, "as printed" is as they have them (chapter 01), and
+# `python -m tinygrad_llm.formulas F07 F08` shows where they are tested.
 
 # %%
 import sys
@@ -56,6 +57,12 @@ def constant(array):  # a tensor that asks for none
 #
 #     A = act(XW + b)        (N, in) @ (in, out) + (out,) -> (N, out)
 #
+# act is the **activation** (激活函数), a function applied to each number alone:
+#
+#     σ(z) = 1/(1 + e⁻ᶻ)     the sigmoid: any number into 0 … 1
+#     tanh z                 any number into −1 … 1; near 0 it is almost z
+#     ReLU(z) = max(0, z)    negative numbers become 0, the others pass
+#
 # A **multilayer perceptron** (多层感知机), or MLP, is layers one after the other; those between
 # the input and the output are **hidden layers** (隐藏层). Running it is the **forward
 # pass** (前向传播): a₀ = x, aₗ = act(aₗ₋₁Wₗ + bₗ), and no act at the output: what comes out there
@@ -73,9 +80,10 @@ def constant(array):  # a tensor that asks for none
 #
 # Halves and quarters are exact in binary: the program must say ¾, to the last bit.
 #
-# **中文导读** 一个神经元只给出一个数。许多神经元读同一个输入，权重排成矩阵的列，就是一层；层层相接
-# 就是多层感知机。样本排成行，一次矩阵乘法算完一批。F02、F44 把单个神经元的公式当成了整个网络，F21
-# 把最后一层的偏置放错了位置。先手算上面的例子，再看程序。
+# **中文导读** 一个神经元只给出一个数。许多神经元读同一个输入，权重排成矩阵的列，就是一层；
+# 层层相接就是多层感知机。样本排成行，一次矩阵乘法算完一批。F02、
+# F44 把单个神经元的公式当成了整个网络，F21 把最后一层的偏置放错了位置。先手算上面的例子，
+# 再看程序。
 
 # %%
 lesson.heading("1 · From a neuron to a layer")
@@ -102,8 +110,8 @@ lesson.claim("F21", "F21 as printed, equal widths: gap", off, above=("rounding",
 # %% [markdown]
 # ## 2 · Every gradient by hand (手算全部梯度)
 #
-# The heart of the chapter (J1). Two layers, N samples, widths D, H, K, and the loss is the mean
-# over the rows of ½‖y − t‖²:
+# The heart of the chapter. Two layers, N samples, widths D, H, K, and the loss is the mean over
+# the rows of ½‖y − t‖², where ‖ ‖² is the sum of the squares. ⊙ multiplies element by element:
 #
 #     Z₁ = XW₁ + b₁    A = tanh Z₁    Z₂ = AW₂ + b₂    Y = σ(Z₂)    L = 1/(2N) Σ (Y − T)²
 #      (N, H)           (N, H)         (N, K)           (N, K)        one number
@@ -119,7 +127,8 @@ lesson.claim("F21", "F21 as printed, equal widths: gap", off, above=("rounding",
 # the weight W₂[h, k]: the output *collects*, a sum over h. So a nudge of unit h moves every output
 # k, each by W₂[h, k]. What L feels of that nudge is Σₖ Δ₂[n, k]·W₂[h, k]: each output sends its
 # share of the blame back along the very weight by which it was fed, and now the unit collects, a
-# sum over k. The same table of weights, summed over its other index: that is Δ₂W₂ᵀ. And AᵀΔ₂? The
+# sum over k. By the rule of the matrix product that sum is entry (n, h) of Δ₂W₂ᵀ: the same table
+# of weights, summed over its other index. And AᵀΔ₂? The
 # weight W₂[h, k] is used once by each sample, between A[n, h] and Δ₂[n, k], and uses add up
 # (chapter 01, section 4): Σₙ A[n, h]·Δ₂[n, k].
 #
@@ -128,14 +137,18 @@ lesson.claim("F21", "F21 as printed, equal widths: gap", off, above=("rounding",
 # too. It is wrong, and nothing complains. So the table below is made twice.
 #
 # In the documents σ′ enters Δ₂ twice (F07), F08 repeats factors and has no transpose, F09 and F10
-# are transposed beside the documents' own z = Wx (in our rows, XW, they are right), and F11 and
-# F12 forget that a batch has many rows and one bias. One rule they leave out: all four updates use
-# the weights from before the step. Change W₂ first, and Δ₁ comes out wrong.
+# are transposed beside the documents' own z = Wx, and F11 and F12 forget that a batch has many
+# rows and one bias. (In the last column of the tables F09 and F10 are held against the gradient
+# for z = Wx, with W of shape (out, in), as the documents write it; in our rows, XW, the same
+# letters are right.) One rule they leave out: all four updates use the weights from before the
+# step. Change W₂ first, and Δ₁ comes out wrong.
 #
-# **中文导读** 本章的核心：两层网络的每个梯度都手写出来。为什么要转置？前向时，输出 k 沿权重 W[h,k]
-# 收集各隐藏单元 h 的值，对 h 求和；所以动一动单元 h，每个输出 k 都跟着动 W[h,k]。反向时，每个输出
-# 把自己那一份误差沿原来的权重送回去，隐藏单元对 k 求和：同一张权重表，换一个下标求和，这就是 ΔWᵀ。
-# 形状也能提示，但方阵时写错了形状照样对得上，不会报错，所以下表做两次。
+# **中文导读** 本章的核心：两层网络的每个梯度都手写出来。为什么要转置？前向时，
+# 输出 k 沿权重 W[h,k] 收集各隐藏单元 h 的值，对 h 求和；所以动一动单元 h，
+# 每个输出 k 都跟着动 W[h,k]。反向时，每个输出把自己那一份误差沿原来的权重送回去，
+# 隐藏单元对 k 求和：同一张权重表，换一个下标求和，这就是 ΔWᵀ。而 AᵀΔ 是对样本求和：
+# 每个样本都用了一次同一个权重，用几次就累加几次。形状也能提示，但方阵时写错了形状照样对得上，
+# 不会报错，所以下表做两次。
 
 # %%
 lesson.heading("2 · Every gradient by hand")
@@ -201,10 +214,10 @@ bare = relative_error(g["Z1"], (g["Z2"] @ p["W2"]) * (1.0 - A * A))
 late = relative_error(g["Z1"], (g["Z2"] @ (p["W2"] - g["W2"]).T) * (1.0 - A * A))
 lesson.say("The numbers are errors against central differences, as parts of the largest entry.")
 lesson.say(f"3-3-3: Δ₁ from Δ₂W₂ is off by {bare:.2f}, from a W₂ updated too early by {late:.3f}.")
-lesson.agrees("hand", "J1: six gradients by hand", worst[0], ("no transpose", bare))
-lesson.agrees("tape", "J1: the same by the tape", worst[1], ("no transpose", bare))
+lesson.agrees("hand", "six gradients by hand", worst[0], ("no transpose", bare))
+lesson.agrees("tape", "the same by the tape", worst[1], ("no transpose", bare))
 for key in ("F07", "F08", "F10"):
-    lesson.claim(key, f"{key} as printed", printed[key], above=("hand", worst[0]), scale="linear")
+    lesson.claim(key, f"{key} as printed", printed[key], above=("hand", worst[0]))
 
 # %% [markdown]
 # **What does a finite difference prove?** That at *these* inputs the code computes the slope of
@@ -220,10 +233,10 @@ for key in ("F07", "F08", "F10"):
 # in `descend` is that of every training in this course: forget the old gradients, run forward, run
 # backward, step.
 #
-# **中文导读** 差商证明什么？证明在这些输入上，代码算出的确是“这个函数”的斜率。它不能证明这个函数就
-# 是你想要的：损失写错了，梯度照样可以“正确”。它也管不到没有抽到的输入和分支。下面用这些梯度真正更
-# 新权重：手算一遍，自动求导一遍，最后比较。descend 里的循环就是以后所有训练的循环：清梯度、前向、
-# 反向、更新。
+# **中文导读** 差商证明什么？证明在这些输入上，代码算出的确是“这个函数”的斜率。
+# 它不能证明这个函数就是你想要的：损失写错了，梯度照样可以“正确”。它也管不到没有抽到的输入和分支。
+# 下面用这些梯度真正更新权重：手算一遍，自动求导一遍，最后比较。
+# descend 里的循环就是以后所有训练的循环：清梯度、前向、反向、更新。
 
 
 # %%
@@ -259,22 +272,30 @@ lesson.claim("descent", "300 steps by hand: loss", end, below=("start", start))
 #     yes or no                   sigmoid         binary cross-entropy, F23   (Y − T)/N
 #     one of V classes (分类)      softmax: P      cross-entropy, F47          (P − Y)/N
 #
-# N rows, K outputs. Z before the softmax are the **logits** (未归一化分数).
+# N rows, K outputs. MSE is the mean of (y − t)² over rows and outputs (section 2 had the factor
+# 1/(2N) instead: other scales, the same minimum). Z before the softmax are the
+# **logits** (未归一化分数), and the softmax makes probabilities of them, pⱼ = e^zⱼ / Σₖ e^zₖ.
 # **Cross-entropy** (交叉熵) is −ln of the probability that the right class got, the mean over the
-# rows. Each loss fits its output: the slope of the output map cancels, and Δ is the plain
-# difference (G02). Put a ReLU at the output of a regression (F44), and no negative target can be
-# reached; once the output is 0 for every sample, so is its slope, and the neuron stays there for
-# ever. F47 as printed forgets to sum over the classes. And to treat the softmax as if each output
-# hung on its own logit alone, with p(1 − p) for a slope, is the usual mistake of those who derive
-# (P − Y)/N for the first time.
+# rows; binary, with p = σ(z): −[t ln p + (1 − t) ln(1 − p)]. Each loss fits its output: Δ is the
+# plain difference (G02). For the softmax, with c the right class of a row,
+#
+#     l = −ln p_c = −z_c + ln Σₖ e^zₖ
+#     ∂l/∂zⱼ = −1[j = c] + e^zⱼ / Σₖ e^zₖ = pⱼ − yⱼ,   y the one-hot row of c
+#
+# and the mean over N rows brings the 1/N. Put a ReLU at the output of a regression (F44), and no
+# negative target can be reached; once the output is 0 for every sample, so is its slope, and the
+# neuron stays there for ever. F47 as printed forgets to sum over the classes. And to treat the
+# softmax as if each output hung on its own logit alone, with p(1 − p) for a slope, is the usual
+# mistake of those who derive (P − Y)/N for the first time.
 #
 # A number to remember: with all logits equal every class has probability 1/V, and so the loss is
 # ln V. A network that has not learned yet should start near it. And logits in the thousands must
 # not overflow: subtract the largest of the row first, which changes no probability.
 #
-# **中文导读** 输出要能“说出”答案，损失要与输出配套：回归用线性输出加均方误差，分类用 softmax 加交
-# 叉熵。配对得当，输出处的误差信号就是“预测减目标”再除以 N。回归的输出若用 ReLU，负的目标永远达不
-# 到，而且梯度恰为零，再也学不动。V 个类别全猜一样时损失是 ln V：没训练的网络应从这附近开始。
+# **中文导读** 输出要能“说出”答案，损失要与输出配套：回归用线性输出加均方误差，
+# 分类用 softmax 加交叉熵。配对得当，输出处的误差信号就是“预测减目标”再除以 N。
+# 回归的输出若用 ReLU，负的目标永远达不到，而且梯度恰为零，再也学不动。
+# V 个类别全猜一样时损失是 ln V：没训练的网络应从这附近开始。
 
 # %%
 lesson.heading("3 · Output and loss belong together")
@@ -319,9 +340,10 @@ lesson.agrees("softmax", "G02: (P − Y)/N", good, ("p(1 − p)", bad))
 # So our files carry a tag, `layout`, and a file without a tag is refused until you say which it
 # is.
 #
-# **中文导读** 把参数和用到它们的函数放进一个对象，就是模块；模块里还能有模块，参数按名字找得到。按
-# 名字排好的全部权重叫状态字典，可以保存和加载。有个无声的陷阱：本库的权重是“入×出”，PyTorch 是“出×
-# 入”；方阵放反了不会报错，结果却全错。所以文件里带 layout 标记，没有标记就要求你说明。
+# **中文导读** 把参数和用到它们的函数放进一个对象，就是模块；模块里还能有模块，参数按名字找得到。
+# 按名字排好的全部权重叫状态字典，可以保存和加载。有个无声的陷阱：本库的权重是“入×出”，
+# PyTorch 是“出×入”；方阵放反了不会报错，结果却全错。所以文件里带 layout 标记，
+# 没有标记就要求你说明。
 
 # %%
 lesson.heading("4 · From functions to modules")
@@ -362,16 +384,16 @@ lesson.claim("layout", "square weights the wrong way round: gap", wrong, above=(
 # w₁ and b + w₂, which are positive. At best 3 of 4 are right. A hidden layer bends the plane
 # first.
 #
-# Two hidden units are enough for some weights to exist; does descent find them? F26 says that
+# Some weights of two hidden units solve it; does descent find them? F26 says that
 # repeating to convergence gives the optimal θ. It gives a place where the slope is nearly zero,
 # and that need not be the lowest: an MLP's loss is **non-convex** (非凸), with valleys and
 # plateaus. Fifteen networks of each width try; the table has the highest loss at which one ended,
 # and the steepest slope there. A loss near 0.35 = ½ ln 2 is such a plateau: two points right, two
 # undecided.
 #
-# **中文导读** 异或不能用一条直线分开：没有隐藏层时，四个点最多对三个。有了隐藏层就可以。两个隐藏单
-# 元原则上够用，但梯度下降未必找得到：F26 说“收敛即最优”，实际只能保证走到斜率近乎零的地方。单元多
-# 一些，路就多一些。
+# **中文导读** 异或不能用一条直线分开：没有隐藏层时，四个点最多对三个。有了隐藏层就可以。
+# 两个隐藏单元原则上够用，但梯度下降未必找得到：F26 说“收敛即最优”，
+# 实际只能保证走到斜率近乎零的地方。单元多一些，路就多一些。
 
 # %%
 lesson.heading("5 · What a hidden layer is for: XOR")
@@ -412,22 +434,24 @@ lesson.claim("xor", "XOR, 8 units: solved of 15", won[8], above=("2 units", won[
 # SGD is **stochastic gradient descent** (随机梯度下降): g from one sample, or a few, drawn anew
 # for each step. **Momentum** (动量) adds up what gradients have in common and cancels what changes
 # sign. **Adam** divides by the size that g usually has, so that every weight moves about α a step.
-# m and v begin at 0 and are too small at first; the division by 1 − βᵗ takes that out, and the
-# first step is α·sign(g), but for ε.
+# m and v begin at 0 and are too small at first, √v even more than m: without a correction the
+# first step would be 0.1/√0.001 = 3.16 times α. The division by 1 − βᵗ takes that out, and the
+# first step is −α·sign(g), but for ε.
 #
-# F13 prints the gradient in the input, ∇ₓL. In one dimension the shapes agree, and nothing warns;
-# each step multiplies w by some factor, w wanders off to 0, and the loss to ln 2 = 0.693, that of
-# a guess.
+# F13 prints the gradient in the input, ∇ₓL, and F14 and F15 do the same in Adam. In one dimension
+# the shapes agree, and nothing warns. But the slope of L in x is w·dz, with dz the slope in z =
+# wx: w itself is a factor of its own step, w ← w(1 − α·dz). At w = 0 it stops, and the loss there
+# is ln 2 = 0.693, that of a guess; in the table below this is where it ends.
 #
 # How large may α be? In a valley ½λw² a step multiplies w by 1 − αλ: beyond α = 2/λ it overshoots
-# farther than it came. λ is the **curvature** (曲率); the steepest direction sets the limit (below
-# it is 0.02, and α = 0.021 diverges), and the flattest has to live with it (F70, F84). Momentum
-# and Adam get along faster there.
+# farther than it came. λ is the **curvature** (曲率); the steepest direction sets the limit, and
+# the flattest has to live with it (F70, F84). The last table and the figure have the loss ½(w₁² +
+# 100w₂²): there 2/λ is 0.02, and α = 0.021 diverges. Momentum and Adam get farther in the end.
 #
-# **中文导读** 反向传播只求梯度，怎样走一步是优化器的事，两者常被混为一谈。动量累加各步一致的方向；
-# Adam 除以梯度的平常大小，每个权重每步大约走 α，第一步恰为 α·sign(g)。F13 印成了对输入求梯度，一维
-# 时形状一样，不报错，w 却被推向 0，损失停在 ln 2。学习率的上限由最陡的方向决定：α 超过 2/λ 就发
-# 散，太小又走不动。
+# **中文导读** 反向传播只求梯度，怎样走一步是优化器的事，两者常被混为一谈。
+# 动量累加各步一致的方向；Adam 除以梯度的平常大小，每个权重每步大约走 α，第一步约为 −α·sign(g)。
+# F13 原文误写成对输入求梯度，一维时形状一样，不报错，w 却被推向 0，损失停在 ln 2。
+# 学习率的上限由最陡的方向决定：α 超过 2/λ 就发散，太小又走不动。
 
 # %%
 lesson.heading("6 · The step")
@@ -484,10 +508,10 @@ lesson.claim("diverges", "SGD, α = 2.1/λ, 100 steps: loss", bad, above=("1.9/�
 # ## 7 · Handwritten digits (手写数字)
 #
 # 1,797 pictures of 8×8 pixels, ten classes. An **epoch** (轮) goes over all training samples once,
-# in a new order, in **mini-batches** (小批量) of 64. The network is 64–128–10 with ReLU, trained
-# by SGD with momentum 0.9, from weights drawn as in section 9, and a learning rate that falls from
-# 0.2 to 0 in a straight line; a fifth of the hidden units are left out by chance at each step
-# (dropout, section 10).
+# in a new order, in **mini-batches** (小批量) of 64. The network is 64–128–10 with ReLU, trained by
+# SGD with momentum 0.9, from weights drawn as in section 9, and a learning rate that falls from
+# 0.2 towards 0, by the same amount after each epoch; a fifth of the hidden units are left out by
+# chance at each step (dropout, section 10).
 #
 # How good is it? On pictures that it has not seen: the **test set** (测试集). One split into train
 # and test is one draw, and luck is part of it. So the program draws several,
@@ -499,22 +523,27 @@ lesson.claim("diverges", "SGD, α = 2.1/λ, 100 steps: loss", bad, above=("1.9/�
 #
 # Beside it stand **logistic regression** (逻辑回归), the same network without its hidden layer,
 # and **nearest neighbour** (最近邻): the label of the most similar training picture. Both networks
-# meet the same splits, so compare them **paired** (配对): the mean of the differences, ± t·s/√n,
-# is a 95 % **confidence interval** (置信区间). The splits share training data; a correction for
+# meet the same splits, so compare them **paired** (配对): the mean of the n differences, ± t·s/√n,
+# with s their standard deviation and t = 2.262 for n = 10 (Student's distribution), is a
+# 95 % **confidence interval** (置信区间). The splits share training data; a correction for
 # that (Nadeau & Bengio 2003) takes s²·(1/n + n_test/n_train) in place of s²/n, and is printed too.
 # Nearest neighbour is better than both on pictures this small and clean: print such a baseline
 # before you are proud of a network.
 #
+# In the confusion matrix, recall is the share of a true class that was found, precision the share
+# of a predicted class that was right. The training loss of the second figure is measured with
+# dropout at work, which makes it look worse.
+#
 # **Depth** (深度): each layer works on what the one before it made, and so the documents expect
-# more of more layers (S04). The default run trains networks of two and four hidden layers in the
+# more of more layers. The default run trains networks of two and four hidden layers in the
 # same way. On these pictures two do about as well as one, and four do worse: a deeper network can
 # say more, but it is harder to train, which is what sections 8 and 9 are about.
 #
-# **中文导读** 1797 张 8×8 的手写数字。测试集只用来看一次成绩，不参与任何选择；这里的超参数事先定
-# 好，所以不需要验证集。只分一次训练集和测试集有运气成分，因此分层随机划分多次，每次重新训练。旁边
-# 放两个基线：没有隐藏层的逻辑回归，以及最近邻。两个模型用同样的划分，成对比较，并给出 95% 置信区
-# 间。在这么小、这么干净的图上，最近邻比两个网络都好。
-# 再加深网络：同样的训法下，两个隐藏层与一个差不多，四个反而更差；越深越难训练，见第 8、9 节。
+# **中文导读** 1797 张 8×8 的手写数字。测试集只用来看一次成绩，不参与任何选择；
+# 这里的超参数事先定好，所以不需要验证集。只分一次训练集和测试集有运气成分，因此分层随机划分多次，
+# 每次重新训练。旁边放两个基线：没有隐藏层的逻辑回归，以及最近邻。两个模型用同样的划分，成对比较，
+# 并给出 95% 置信区间。在这么小、这么干净的图上，最近邻比两个网络都好。再加深网络：同样的训法下，
+# 两个隐藏层与一个差不多，四个反而更差；越深越难训练，见第 8、9 节。
 
 # %%
 lesson.heading("7 · Handwritten digits")
@@ -558,8 +587,8 @@ _, line, mlp, *_ = map(np.array, scores.values())
 gain, spread = (mlp - line).mean(), t * (mlp - line).std(ddof=1)
 half, wide = (spread * each**0.5 for each in (1.0 / count, 1.0 / count + 0.25))
 lesson.say(f"MLP − logistic regression: {gain:.4f} ± {half:.4f} (corrected: ± {wide:.4f}).")
-lesson.claim("digits", "digits, mean accuracy", mlp.mean(), above=("aim", 0.97), scale="linear")
-lesson.claim("worst", "digits, worst split", mlp.min(), above=("aim", 0.955), scale="linear")
+lesson.claim("digits", "digits, mean accuracy", mlp.mean(), above=("aim", 0.97), scale="share")
+lesson.claim("worst", "digits, worst split", mlp.min(), above=("aim", 0.955), scale="share")
 lesson.claim("gain", "that gain, lower end", gain - half, above=("none", 0.0), scale="linear")
 true, guessed = labels[test], guesses["MLP 64-128-10"]
 wrong = np.flatnonzero(guessed != true)[:10]
@@ -577,15 +606,17 @@ lesson.figure(plot.training_curves(history, "Digits, last split", "epoch", log=T
 #
 #     σ′ = σ(1 − σ) ≤ ¼        tanh′ = 1 − tanh² ≤ 1        ReLU′ = 1 where z > 0, else 0
 #
-# A factor of at most ¼ at each of nine hidden layers makes (¼)⁹ ≈ 4·10⁻⁶ at most, if the weights
-# keep the size as it is: the gradient **vanishes** (梯度消失), and the first layers do not learn.
-# With weights that are too large the same product **explodes** (梯度爆炸). tanh near 0 and a ReLU
-# that is on have a slope of 1, and that is why they took the sigmoid's place in hidden layers. The
-# program measures it in networks of ten layers that have not been trained yet.
+# A factor of at most ¼ at each of nine hidden layers makes (¼)⁹ ≈ 4·10⁻⁶ at most, if the products
+# with the weights keep the size of Δ as it is: the gradient **vanishes** (梯度消失), and the first
+# layers do not learn. With weights that are too large the same product **explodes** (梯度爆炸).
+# tanh near 0 and a ReLU that is on have a slope of 1, and that is why they took the sigmoid's
+# place in hidden layers. The program measures it in networks of ten layers that have not been
+# trained yet.
 #
-# **中文导读** 误差信号每往回走一层，就乘一次权重和一次激活函数的斜率。sigmoid 的斜率最大也只有 ¼，
-# 九个隐藏层乘下来不到百万分之四，前面的层几乎收不到梯度，这就是梯度消失；权重太大则相反，会爆炸。
-# tanh 在零附近、ReLU 在正半轴斜率为 1，所以隐藏层多用它们。
+# **中文导读** 误差信号每往回走一层，就乘一次权重和一次激活函数的斜率。
+# sigmoid 的斜率最大也只有 ¼，九个隐藏层乘下来不到百万分之四，前面的层几乎收不到梯度，
+# 这就是梯度消失；权重太大则相反，会爆炸。tanh 在零附近、ReLU 在正半轴斜率为 1，
+# 所以隐藏层多用它们。
 
 # %%
 lesson.heading("8 · What activations do to gradients")
@@ -603,26 +634,30 @@ lesson.claim("sigmoid", "sigmoid, layer 1 / layer 10", rows[0][3], below=("tanh"
 # %% [markdown]
 # ## 9 · How to begin: initialization (初始化)
 #
-# Forward, a sum of n inputs with weights of variance v turns a mean square of s into n·v·s. Twenty
-# layers make that (n·v)²⁰: the **initialization** (初始化) decides whether the signal fades or
-# explodes before any learning begins (G16).
+# Forward, Z = Σ wᵢxᵢ over n inputs, with weights drawn independently around 0 with variance v,
+# has the mean square n·v·s, where s is that of the inputs: the cross terms cancel on average. A
+# ReLU then lets half of it pass, for Z is as often negative as positive. So twenty ReLU layers
+# multiply the mean square by (½n·v)²⁰, and ½n·v = 1 asks for v = 2/n. The
+# **initialization** (初始化) decides whether the signal fades or explodes before any learning
+# begins (G16).
 #
 #     zeros         no signal, no gradient in any weight matrix, for ever
 #     all equal     all units of a layer compute the same and get the same gradient: one unit in
 #                   128 copies; only chance breaks the **symmetry** (对称性)
 #     Xavier        v = 2/(n_in + n_out): right for what is straight near 0, such as tanh
-#     He            v = 2/n_in: a ReLU lets half of the mean square pass, and the 2 makes up for it
+#     He            v = 2/n_in: what ReLU needs, as derived above
 #
 # Under ReLU each Xavier layer halves the mean square: (½)²⁰ ≈ 10⁻⁶. The second figure has tanh
 # networks with five hidden layers, before training, after one epoch and after five: started too
 # small, the deeper values lie in a heap at 0; too large, they stick to ±1, where tanh is flat: the
 # units are **saturated** (饱和). The third figure has the gradients that come back to the same
 # layers, as powers of ten. Too small: they are hundreds of times smaller in layer 1 than in layer
-# 4, and nothing learns. Too large: they grow on the way back. Xavier: alike in both.
+# 4, and nothing learns. Before training, too large: they grow on the way back; Xavier: alike in
+# both layers. (Each row of the second figure has a scale of its own: look at the numbers below.)
 #
-# **中文导读** 权重的方差决定信号经过二十层之后是消失、爆炸还是保持原样。全零：没有梯度；全相等：同
-# 层单元永远一模一样，必须靠随机打破对称。tanh 用 Xavier，ReLU 用 He（方差多一倍，补上被 ReLU 截掉
-# 的一半）。图中可以看到：起始权重太小，深层的值挤在零附近；太大，tanh 饱和在 ±1。
+# **中文导读** 权重的方差决定信号经过二十层之后是消失、爆炸还是保持原样。全零：没有梯度；全相等：
+# 同层单元永远一模一样，必须靠随机打破对称。tanh 用 Xavier，ReLU 用 He（方差多一倍，
+# 补上被 ReLU 截掉的一半）。图中可以看到：起始权重太小，深层的值挤在零附近；太大，tanh 饱和在 ±1。
 
 # %%
 lesson.heading("9 · How to begin: initialization")
@@ -652,7 +687,7 @@ lesson.table(["20 ReLU layers", "std", "mean square after them", "training accur
 lesson.figure(plot.by_depth(squares, "Mean square by layer", "mean square"), "initialization")
 *_, low, top = rows
 lesson.claim("fades", "Xavier, 20 ReLU layers: mean square", low[2], below=("He", top[2]))
-lesson.claim("deep", "He, 20 layers: accuracy", top[3], above=("Xavier", low[3]), scale="linear")
+lesson.claim("deep", "He, 20 layers: accuracy", top[3], above=("Xavier", low[3]), scale="share")
 
 shown = {"activations": {}, "gradients": {}}
 for name, std in (("too small", 0.02), ("too large", 1.0), ("Xavier", xavier)):
@@ -684,8 +719,8 @@ lesson.say(f"Section 2's network with equal weights: the columns of ∂L/∂W₁
 # multiplying a **one-hot** (独热) row by a matrix, without the multiplication; backward, an id
 # that occurs twice adds up two gradients (G04). Chapter 04 makes ids out of text.
 #
-# **中文导读** 随机失活：训练时以概率 p 把值置零，其余除以 1 − p，均值不变；评估时什么也不做，别忘
-# 了调用 eval()。F61 只有置零，F50 只有系数，各对一半。嵌入就是查表，等于独热向量乘矩阵。
+# **中文导读** 随机失活：训练时以概率 p 把值置零，其余除以 1 − p，均值不变；评估时什么也不做，
+# 别忘了调用 eval()。F61 只有置零，F50 只有系数，各对一半。嵌入就是查表，等于独热向量乘矩阵。
 
 # %%
 lesson.heading("10 · Two layers for later: dropout and embedding")
@@ -710,7 +745,7 @@ lesson.say(f"Embedding against one-hot rows: gap {gap:.0e}. Ids 2, 0, 2 give gra
 # Look in this order; each look is cheap. `chapters/failures.md` says what to do about each
 # finding.
 #
-# 1. The first loss: about ln V (here 2.30). Much more: the weights begin too large.
+# 1. The first loss: about ln V, here 2.30; up to 3 is usual. At 10 the weights begin too large.
 # 2. One batch (`overfit_one_batch`): a sound network learns 32 samples by heart. If it cannot, the
 #    fault is in the model, the loss or the gradient, and more data will not help.
 # 3. Gradients by layer (`gradient_norms`): zero, vanishing, or NaN?
@@ -724,9 +759,9 @@ lesson.say(f"Embedding against one-hot rows: gap {gap:.0e}. Ids 2, 0, 2 give gra
 # ln(e + 9) − 1 = 1.46, however long it learns. Look 2 has a learning rate of its own, and so does
 # not see the fault in the last row; look 4 does.
 #
-# **中文导读** 学不动时按顺序检查：初始损失是否约为 ln V；能否记住一小批样本；各层梯度是否为零或
-# NaN；有多少死亡单元；最后才怀疑数据。标签错位能通过前四关，只有没见过的样本能揭穿它。下面埋了三个
-# 错误，看各列数字，想想每一个是被哪一步检查发现的。
+# **中文导读** 学不动时按顺序检查：初始损失是否约为 ln V；能否记住一小批样本；
+# 各层梯度是否为零或NaN；有多少死亡单元；最后才怀疑数据。标签错位能通过前四关，
+# 只有没见过的样本能揭穿它。下面埋了三个错误，看各列数字，想想每一个是被哪一步检查发现的。
 
 # %%
 lesson.heading("11 · When it does not learn")
