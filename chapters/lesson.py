@@ -172,6 +172,7 @@ def begin(file: str, seconds: tuple[float, float], uses_data: bool = False) -> L
         os.environ.setdefault("MPLBACKEND", "Agg")  # figures go to files: no window, no display
         signal.signal(signal.SIGINT, lambda *_: shared.interrupted())
         shared.end_with_the_pipe()
+        shared.one_blas_thread()
     lesson = Lesson(file, options, seconds[options.quick])
     print(f"Chapter {lesson.stem.replace('_', ' ')}")
     if options.data is not None and not uses_data:

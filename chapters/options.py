@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
+
+import numpy as np
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,6 +55,27 @@ def given(options: argparse.Namespace) -> list[str]:
     words = ["--device", options.device, "--seed", str(options.seed)]
     words += ["--quick"] if options.quick else []
     return words + (["--data", options.data] if options.data is not None else [])
+
+
+def one_blas_thread() -> None:
+    """Let NumPy's matrix products run in this thread alone, unless OPENBLAS_NUM_THREADS says else.
+
+    OpenBLAS's threads wait for each other by spinning: with products as small as a chapter's, on
+    cores that have other work too, a run took ten times as long.
+    """
+    if "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    package = Path(np.__file__).parent
+    for path in (
+        *package.parent.glob("numpy.libs/*openblas*"),
+        *package.glob(".dylibs/*openblas*"),
+    ):
+        library = ctypes.CDLL(str(path))  # the one that NumPy has loaded
+        for form in ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}"):
+            set_threads = getattr(library, form.format("set_num_threads"), None)
+            if set_threads is not None:
+                set_threads(1)
+                return
 
 
 def end_with_the_pipe() -> None:

@@ -135,12 +135,17 @@ def _environment(folder: Path, quick: bool) -> dict[str, str]:
     """What a kernel has around it: nothing of the user's own IPython or matplotlib settings."""
     matplotlibrc = _matplotlibrc()  # first: it may set where fonts are cached
     kept = {name: value for name, value in os.environ.items() if name not in _OWN}
-    return kept | {
-        "IPYTHONDIR": str(folder / "ipython"),
-        "MATPLOTLIBRC": matplotlibrc,
-        "PYTHONUTF8": "1",
-        **({QUICK: "1"} if quick else {}),
-    }
+    # One thread, as in the chapters: see `chapters.options.one_blas_thread`.
+    return (
+        {"OPENBLAS_NUM_THREADS": "1"}
+        | kept
+        | {
+            "IPYTHONDIR": str(folder / "ipython"),
+            "MATPLOTLIBRC": matplotlibrc,
+            "PYTHONUTF8": "1",
+            **({QUICK: "1"} if quick else {}),
+        }
+    )
 
 
 def _matplotlibrc() -> str:

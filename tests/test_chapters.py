@@ -423,3 +423,19 @@ def test_options_reach_a_chapter_as_they_were_given():
     words = ["--device", "cuda:1", "--seed", "7", "--quick", "--data", "a b"]
     assert options.given(parser.parse_args(words)) == words
     assert options.given(parser.parse_args([])) == ["--device", "cpu", "--seed", "0"]
+
+
+@pytest.mark.parametrize("said, threads", [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, None)])
+def test_a_chapter_keeps_matrix_products_in_one_thread_unless_told_else(said, threads):
+    program = (
+        "from chapters import options; from tests.benchmarks.environment import _numpy_blas\n"
+        "before = _numpy_blas()['threads']; options.one_blas_thread()\n"
+        "print(before, _numpy_blas()['threads'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"} | said
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    before, after = done.stdout.split()
+    assert after == (before if threads is None or before == "?" else "1")

@@ -138,7 +138,7 @@ def test_a_file_of_the_torch_layout_is_transposed_and_must_be_named(space):
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE], ids=["English", "Chinese"])
 def test_every_folder_and_link_that_is_named_is_there(text):
     for path in re.findall(r"`((?:tinygrad_llm|chapters|tests|notebooks)/[^`*]*)`", text):
-        assert (ROOT / path).exists(), path
+        assert (ROOT / path).exists() or path == "chapters/out", path  # made by the first run
     for path in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / path).exists(), path
 

@@ -27,6 +27,7 @@ Step = Callable[[int], Any]
 def main(module: str, side: str, start: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
+    sys.stdout.reconfigure(line_buffering=True)  # nor come after the traceback that ended it
     with np.load(start) as arrays:
         step: Step = import_module(module).SIDES[side](dict(arrays))
     numbers = count()
