@@ -8,9 +8,9 @@
 # chapter is about that one word: what a gradient is, how a program finds it for any expression,
 # and how you can tell a right gradient from a wrong one. Everything later rests on it.
 #
-# **中文导读** 大模型的学习只靠一条规则：先衡量错了多少，再问每个参数该往哪个方向动，
-# 然后动一小步。“往哪个方向”就是梯度。本章讲三件事：梯度是什么；程序怎样为任意
-# 表达式求出梯度；怎样判断一个梯度是对是错。后面各章都建立在这上面。
+# **中文导读** 大模型的学习只靠一条规则：先衡量错了多少，再问每个参数该往哪个方向动，然后动一小步。
+# “往哪个方向”就是梯度。本章讲三件事：梯度是什么；程序怎样为任意表达式求出梯度；
+# 怎样判断一个梯度是对是错。后面各章都建立在这上面。
 #
 # The figure `01_map.png` shows the ideas of the course and how they build on each other, each with
 # the place in the library where you find it; this chapter is its beginning.
@@ -30,8 +30,8 @@
 # This file is a script in cells: `# %%` begins one, and VS Code and Jupyter (with jupytext) run
 # them one by one. As plain text it reads just as well: prose in comments, the code below it.
 #
-# **怎样打开** 每个 `# %%` 是一个单元，可在 VS Code 或 Jupyter（装有 jupytext）中逐个运行，也可
-# 当作普通文本从上往下读。
+# **怎样打开** 每个 `# %%` 是一个单元，可在 VS Code 或 Jupyter（装有 jupytext）中逐个运行，
+# 也可当作普通文本从上往下读。
 
 # %%
 import sys
@@ -120,8 +120,8 @@ lesson.say(
 # as you like; but f must be smooth, take complex numbers, and be written without |x|, max or
 # comparisons.
 #
-# **中文导读** 让 x 动一小步 h，看 f 动多少，两者之商就是差商（有限差分）。它不用微积分，所以是
-# 整门课程的“裁判”。h 太大，曲线在一步之内已经弯了（截断误差）；h 太小，两个几乎相等的数相减，
+# **中文导读** 让 x 动一小步 h，看 f 动多少，两者之商就是差商（有限差分）。它不用微积分，
+# 所以是整门课程的“裁判”。h 太大，曲线在一步之内已经弯了（截断误差）；h 太小，两个几乎相等的数相减，
 # 有效数字丢光（舍入误差）。中间有一个最佳点。复步法不做减法，没有这个矛盾。
 
 # %%
@@ -177,9 +177,10 @@ lesson.claim("float32", "central difference, best h, float32: error", error, abo
 # %% [markdown]
 # ## 3 · The chain rule and the tape (链式法则与计算图)
 #
-# Take one **neuron** (神经元, F01) with tanh, and a squared error behind it:
+# Take one **neuron** (神经元, F01) with tanh, which bends any number into −1 … 1, and a squared
+# error behind it. L is the **loss** (损失): how wrong the neuron is about its target t.
 #
-#     z = Σᵢ wᵢxᵢ + b,   y = tanh z,   L = (y − t)²
+#     z = Σᵢ wᵢxᵢ + b,   y = tanh z = (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ),   L = (y − t)²
 #
 # ∂L/∂w is the slope of L when only w moves and all else stands still; the slopes in all
 # parameters, side by side, are the gradient, ∇L.
@@ -189,8 +190,11 @@ lesson.claim("float32", "central difference, best h, float32: error", error, abo
 # Each step multiplies what arrived by one local slope: the **chain rule** (链式法则). A program can
 # do the same if it writes down which ops (算子) ran. That record is the **tape** (计算图): nodes
 # in the order in which they were made. Reading it backwards is **backpropagation** (反向传播).
-# A tensor that asks for a gradient and was computed by no op, such as w, is a **leaf** (叶子). x, t
-# and the exponent 2 are constants: they ask for no gradient, and so have no node.
+#
+# A node waits until all its users have sent their part; only then is its gradient whole, and passed
+# on. Reading backwards sees to that, for who uses a node was made after it. A tensor that asks for
+# a gradient and was computed by no op, such as w, is a **leaf** (叶子). x, t and the exponent 2 are
+# constants: they ask for no gradient, and so have no node.
 #
 # The hand and the tape do the same arithmetic and differ in the last bits at most (the last column
 # of the second table). What the verdicts call the tape's error, here and in sections 4 and 9, is
@@ -198,6 +202,8 @@ lesson.claim("float32", "central difference, best h, float32: error", error, abo
 #
 # **中文导读** 一个神经元，后面接平方误差。手算时从末端往回走，每退一步乘一个局部斜率，
 # 这就是链式法则。程序把做过的运算按次序记成一条“带子”（计算图），再倒着读，就是反向传播。
+# 一个结点要等所有用到它的结点都送来各自的一份，加齐以后才继续往回传。
+# ∂L/∂w 是只动 w、其余不动时 L 的斜率；全部斜率合起来就是梯度 ∇L。
 
 # %%
 lesson.heading("3 · The chain rule and the tape")
@@ -268,8 +274,8 @@ lesson.agrees("neuron", "F01: gradient by the tape", error, ("tanh′ forgotten"
 # x: half the truth, and no error message. A word that occurs twice in a sentence reads its row of
 # the **embedding** (嵌入) table twice: the same trap (G04).
 #
-# **中文导读** 同一个量用了两次，就有两份梯度回来，必须相加：x·x 得 2x。若后到的覆盖先到的，
-# 只得 x，恰好少一半，而且不报错。句子里重复出现的词会两次读取嵌入表的同一行，道理相同。
+# **中文导读** 同一个量用了两次，就有两份梯度回来，必须相加：x·x 得 2x。若后到的覆盖先到的，只得 x，
+# 恰好少一半，而且不报错。句子里重复出现的词会两次读取嵌入表的同一行，道理相同。
 
 # %%
 lesson.heading("4 · A value that is used twice")
@@ -304,18 +310,18 @@ lesson.agrees("embedding", "G04: id read twice", scattered, ("assigning", assign
 #
 # An **op** is a class with two functions side by side. `forward` computes, and says what to save.
 # `backward` gets g, the gradient of the output, and returns g times the local slope (vᵀJ, the
-# **vector–Jacobian product**, 向量–雅可比积). That is all the engine must know. Because `backward`
-# is written with operators and `xp`, it also runs on Tensors, with a tape of its own: second
-# derivatives come for free.
+# **vector–Jacobian product**, 向量–雅可比积: J is the matrix of the slopes of every output in every
+# input, and v is g). That is all the engine must know. Because `backward` is written with operators
+# and `xp`, it also runs on Tensors, with a tape of its own: second derivatives come for free.
 #
 # What may be saved? Inputs and outputs of the op: those are on the tape. An array in between is
 # not, and saved it would cut the second derivative off, so the engine refuses it. Compute the rest
 # again in `backward`, or keep it as `Cached(a)` (`from tinygrad_llm.ops import Cached`): a plain
 # backward reads `a`; one that is itself recorded finds None there, and computes it again.
 #
-# **中文导读** 一个算子就是两个并排的函数：forward 计算并说明要保存什么，backward 把传来的
-# 梯度 g 乘上局部斜率。backward 本身也能被记录，所以二阶导数不用另写。可以保存的只有
-# 输入和输出；中间量要重新计算，或者包成 Cached。
+# **中文导读** 一个算子就是两个并排的函数：forward 计算并说明要保存什么，
+# backward 把传来的梯度 g 乘上局部斜率。backward 本身也能被记录，所以二阶导数不用另写。
+# 可以保存的只有输入和输出；中间量要重新计算，或者包成 Cached。
 
 # %%
 lesson.heading("5 · An op, and one by your own hand")
@@ -350,12 +356,14 @@ lesson.say(
 # ## 6 · A test that cannot fail (测不出错的测试)
 #
 # An output with many elements has no single slope. A test must weigh the elements by some v, the
-# **cotangent** (余切向量), and compare vᵀJ. The lazy choice is ones, `y.sum().backward()`. Now take
-# **softmax** (归一化指数函数, G02): its outputs sum to 1 whatever x is. So their sum has gradient
-# zero, exactly. A backward that returns zeros, always, passes that test. A drawn v catches it.
+# **cotangent** (余切向量; no kin of the cotangent of an angle), and compare vᵀJ. The lazy choice is
+# ones, `y.sum().backward()`. Now take **softmax** (归一化指数函数, G02), pⱼ = e^xⱼ / Σₖ e^xₖ, which
+# makes any numbers positive and their sum 1. As that sum is 1 whatever x is, its gradient is zero,
+# exactly. A backward that returns zeros, always, passes that test. A drawn v catches it.
 #
-# **中文导读** 检验向量输出的梯度时，要给各个输出配权重 v。若 v 全取 1，softmax 的输出之和
-# 恒为 1，梯度恒为零：一个永远返回零的错误实现也能通过。v 必须随机抽取。
+# **中文导读** 检验向量输出的梯度时，要给各个输出配权重 v。v 叫余切向量，与三角函数的余切无关。
+# 若 v 全取 1，softmax 的输出之和恒为 1，梯度恒为零：一个永远返回零的错误实现也能通过。
+# v 必须随机抽取。
 
 # %%
 lesson.heading("6 · A test that cannot fail")
@@ -392,13 +400,13 @@ lesson.agrees("passes", "the same under v = ones: it passes", bar[1])
 #
 # `gradcheck(fn, inputs, order=2)` does what the last sections did by hand: drawn cotangents, finite
 # differences in float64, for the gradient and for the gradient of the gradient. It raises when an
-# error exceeds 1e-6, and returns the worst error. Inputs have both signs, for a ReLU that passes
-# everything is right where x > 0; and they keep away from kinks (折点，即不可导点: |x| and ReLU at
-# 0), where there is no slope to compare with.
+# error exceeds 1e-6, and returns the worst error. Inputs have both signs: ReLU is max(0, x), and a
+# wrong one that passes everything is right wherever x > 0. And they keep away from kinks
+# (折点，即不可导点: |x| and ReLU at 0), where there is no slope to compare with.
 #
-# **中文导读** gradcheck 把前几节的手工检验变成一个函数：随机余切向量、float64 差分、一阶和
-# 二阶导数。输入有正有负，否则“全部放行”的 ReLU 也能过关。运行输出的表列出每个函数的最大误差，
-# 都应小于 1e-6。
+# **中文导读** gradcheck 把前几节的手工检验变成一个函数：
+# 随机余切向量、float64 差商、一阶和二阶导数。输入有正有负，否则“全部放行”的 ReLU 也能过关。
+# 运行输出的表列出每个函数的最大误差，都应小于 1e-6。
 
 # %%
 lesson.heading("7 · Thirty functions before the judge")
@@ -520,8 +528,8 @@ lesson.agrees("hessian", "Hessian against differences of gradients", once, bar)
 # broadcasting turns against you: b − αδ is no error, b silently becomes a matrix. The mend:
 # ∂L/∂b = Σₙ Δₙ (G03).
 #
-# **中文导读** 偏置被加到一批里的每一行，等于用了 N 次，所以梯度要按行求和。F11、F12 印的
-# b ← b − αδ 只对单个样本成立；对一批样本，NumPy 会悄悄把 b 广播成矩阵，也不报错。
+# **中文导读** 偏置被加到一批里的每一行，等于用了 N 次，所以梯度要按行求和。
+# F11、F12 原文的 b ← b − αδ 只对单个样本成立；对一批样本，NumPy 会悄悄把 b 广播成矩阵，也不报错。
 
 # %%
 lesson.heading("9 · Broadcasting backwards is a sum")
@@ -547,8 +555,8 @@ lesson.agrees("bias", "F11: Σ over the batch", summed, ("δ of one sample", one
 # the gradient wrong without a word. So every memory counts its versions, and the tape compares
 # them. What belongs outside the tape, such as the update of a weight, goes under `no_grad()`.
 #
-# **中文导读** 反向传播要用到前向保存的值。把它们改掉，梯度就悄悄错了。所以引擎给每块内存
-# 记版本号，改过就报错。更新参数这类不该记录的操作，放在 no_grad() 里。
+# **中文导读** 反向传播要用到前向保存的值。把它们改掉，梯度就悄悄错了。所以引擎给每块内存记版本号，
+# 改过就报错。更新参数这类不该记录的操作，放在 no_grad() 里。
 
 # %%
 lesson.heading("10 · In place, and off the tape")
@@ -614,8 +622,8 @@ lesson.claim("memory", "bytes that 20 losses keep", kept, above=("20 numbers", n
 # log 0, but backward multiplies its slope 1/0 by 0. The mend is to make the input of the dangerous
 # branch safe before it is used. `detect_anomaly()` (异常检测) names the op and the line.
 #
-# **中文导读** NaN 常见来源：exp 溢出后相减相除；where 中没有选中的分支，前向不看它，反向却要
-# 算 0 乘无穷。办法是先把危险分支的输入换成安全值。detect_anomaly 会指出是哪个算子、哪一行。
+# **中文导读** NaN 常见来源：exp 溢出后相减相除；where 中没有选中的分支，前向不看它，
+# 反向却要算 0 乘无穷。办法是先把危险分支的输入换成安全值。detect_anomaly 会指出是哪个算子、哪一行。
 
 # %%
 lesson.heading("12 · Where NaN comes from")
@@ -670,8 +678,8 @@ lesson.say("detect_anomaly says:", found.replace(str(Path(__file__).parent), "�
 # 4. `unbroadcast(g, shape)`: an array of `shape` was broadcast to the shape of g. Return the
 #    gradient of the array, of its shape.
 #    广播的反向：把 g 求和，还原成广播之前的形状。
-# 5. `class Swish(Op)`: y = x·σ(x) with forward and backward as in section 5. Its second derivative
-#    is tested too. Which values may it save? (Section 5 says.)
+# 5. `class Swish(Op)`: y = x·σ(x), where σ(x) = 1/(1 + e⁻ˣ), with forward and backward as in
+#    section 5. Its second derivative is tested too. Which values may it save? (Section 5 says.)
 #    自己写一个算子，二阶导数也会检验；哪些量可以保存，见第 5 节。
 #
 # **中文导读** 把答案写进自己的文件，用上面的命令批改；不通过时会给出能复现错误的最小输入。
