@@ -60,8 +60,8 @@ def given(options: argparse.Namespace) -> list[str]:
 def one_blas_thread() -> None:
     """Let NumPy's matrix products run in this thread alone, unless OPENBLAS_NUM_THREADS says else.
 
-    OpenBLAS's threads wait for each other by spinning: with products as small as a chapter's, on
-    cores that have other work too, a run took ten times as long.
+    OpenBLAS's threads wait for each other by spinning, and a chapter's products are small: on cores
+    that have other work too, most of a run can go into waiting.
     """
     if "OPENBLAS_NUM_THREADS" in os.environ:
         return
