@@ -16,6 +16,7 @@ from tinygrad_llm.testing.mutants import report
 from tinygrad_llm.testing.mutants.equivalents import EQUIVALENTS
 from tinygrad_llm.testing.mutants.generator import gradient_lines, mutants_of, plain, raising
 from tinygrad_llm.testing.mutants.limits import OutOfTime, time_limit
+from tinygrad_llm.testing.mutants.optimizers import check as check_by_name
 from tinygrad_llm.testing.mutants.runner import (
     CRASHED,
     KILLED,
@@ -48,6 +49,13 @@ def cut(x, axis):
 def compared(x, y):
     x = x if x > y else y
     return x
+
+
+def guarded(x, least):
+    if x < least:
+        shown = f"{x} is below {least}"
+        raise ValueError(shown)
+    return min(x, 2.0)
 
 
 def in_two_steps(xp, g, saved, needs):
@@ -88,7 +96,7 @@ def hangs(name):
         pass
 
 
-def run(capsys, *arguments, check=check_op):
+def run(capsys, *arguments, check=check_by_name):
     status = command.main(arguments, check)
     return status, capsys.readouterr()
 
@@ -148,6 +156,13 @@ def test_mutants_of_comparisons_and_dropped_assignments():
         ("statement dropped", "pass"),
         ("comparison changed", "x = x if x < y else y"),
         ("comparison changed", "x = x if x >= y else y"),
+    }
+
+
+def test_what_only_leads_to_an_error_is_not_changed():
+    assert {line for _, line in made(guarded)} == {
+        *("return -min(x, 2.0)", "return 2.0 * min(x, 2.0)", "return max(x, 2.0)"),
+        *("return min(x, 3.0)", "return min(x, 1.0)"),
     }
 
 

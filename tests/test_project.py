@@ -27,6 +27,7 @@ FLOORS = {
     "tokenizers": 6,
     "models": 7,
     "diagnostics": 7,
+    "metrics": 7,
     "training": 8,
     "generation": 8,
     "plot": 8,

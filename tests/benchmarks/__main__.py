@@ -15,7 +15,7 @@ from tests.benchmarks.environment import in_words, machine
 from tests.benchmarks.race import RaceError, race
 from tinygrad_llm.files import write_json
 
-BENCHMARKS = {"d": "tests.benchmarks.mlp"}
+BENCHMARKS = {"d": "tests.benchmarks.mlp", "t": "tests.benchmarks.trainer"}
 """The module of each benchmark: TITLE, STEPS, start() and SIDES."""
 
 BUSY = 1.5

@@ -59,6 +59,32 @@ def test_long_draws_share_no_word():
     assert len(np.unique(seen)) == seen.size
 
 
+def test_parts_of_a_draw_are_repeatable_and_meet_no_other_draw():
+    """Counters of 256 bits: blocks in the lowest 64, draws in the next, parts above them."""
+    draw = Stream("a", 3).next()
+    assert draw.part(5) == draw.part(np.int64(5)) == Draw(draw.key, 6 << 64)
+    far = draw.part(1).bits()
+    far.advance(2**128)
+    assert far.random_raw(8).tolist() == words(draw.part(2), 8)
+    draws = [Draw(draw.key, offset) for offset in range(4)]
+    every = draws + [each.part(number) for each in draws for number in (0, 1, 2, 2**64 - 2)]
+    seen = np.concatenate([each.bits().random_raw(2_000) for each in every])
+    assert len(np.unique(seen)) == seen.size
+
+
+@pytest.mark.parametrize("number", [-1, 2**64 - 1])
+def test_a_part_outside_the_range_is_one_clear_line(number):
+    with pytest.raises(ValueError, match=rf"^Draw.part: no part {number} of offset 2; give.*$"):
+        Draw(7, 2).part(number)
+
+
+def test_a_part_has_no_parts_and_no_fractions():
+    with pytest.raises(ValueError, match="give a draw of a stream"):
+        Draw(7, 2).part(0).part(0)
+    with pytest.raises(TypeError, match="integer"):
+        Draw(7, 2).part(0.5)
+
+
 def test_the_bits_are_those_of_philox_and_do_not_change_from_version_to_version():
     """Known answer of Philox4x64-10 for a zero key and counter 1, in NumPy's own words."""
     expected = np.random.Philox(key=0, counter=0).random_raw(4).tolist()

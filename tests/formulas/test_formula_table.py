@@ -43,7 +43,7 @@ def test_every_line_fits(width):
 
 
 def test_wide_terminals_show_everything():
-    assert "…" not in render(rows(marked_tests()), 300)
+    assert "…" not in render(rows(marked_tests()), 400)
 
 
 def test_a_row_names_the_test_that_holds_the_formula_first():

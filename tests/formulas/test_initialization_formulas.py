@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tinygrad_llm import Tensor, grad, nn
+from tinygrad_llm import Tensor, grad, nn, optim
 from tinygrad_llm import functional as F
 from tinygrad_llm.backend import random
 from tinygrad_llm.formulas import FORMS
@@ -110,3 +110,20 @@ def test_g16_the_library_begins_with_these_variances(name, variance, seed):
     assert abs(weight.mean()) < 5.0 * math.sqrt(variance / weight.size)
     # A normal's sample variance has a standard error of √(2/n) of itself, a uniform's less.
     assert math.isclose(weight.var(), variance, rel_tol=5.0 * math.sqrt(2.0 / weight.size))
+
+
+@pytest.mark.formula("G16")
+@pytest.mark.parametrize("share", [0.1, 1.0, 2.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_g16_the_library_clips_all_gradients_by_one_factor(share, seed):
+    rng = np.random.default_rng(seed)
+    gradients = [rng.normal(size=shape) for shape in ((3, 2), (4,), ())]
+    norm = float(np.linalg.norm(flat(*gradients)))
+    parameters = [nn.Parameter(np.zeros_like(g)) for g in gradients]
+    for parameter, g in zip(parameters, gradients):
+        parameter.grad = Tensor(np.array(g))
+    before = optim.clip_grad_norm_(parameters, share * norm)
+    assert math.isclose(before, norm, rel_tol=1e-12)
+    expected = FORMS["G16"].corrected(gradients, share * norm)
+    for parameter, form in zip(parameters, expected):
+        assert np.allclose(parameter.grad.numpy(), form, rtol=1e-12, atol=0.0)

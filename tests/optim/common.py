@@ -91,5 +91,31 @@ def check_network(name: str) -> None:
         np.testing.assert_allclose(p.data, theirs["weights"][key], rtol=1e-10, atol=1e-12)
 
 
-CASES_OF_ALL = ["sgd momentum", "sgd groups", "adam", "adam missing", "sgd missing"]
+CASES_OF_ALL = [
+    *("sgd momentum", "sgd groups", "adam", "adam missing", "sgd missing"),
+    *("sgd nesterov missing", "rmsprop all", "rmsprop missing", "adam decay", "adamw missing"),
+]
 """Walks with what makes optimizers differ: memory, groups, and parameters that pause."""
+
+KINDS = {
+    "SGD": lambda ps: optim.SGD(ps, lr=0.1),
+    "momentum": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9),
+    "nesterov": lambda ps: optim.SGD(ps, 0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+    "l1": lambda ps: optim.SGD(ps, lr=0.1, momentum=0.5, l1=0.3),
+    "RMSprop": lambda ps: optim.RMSprop(ps, lr=0.1, momentum=0.5, centered=True),
+    "Adam": lambda ps: optim.Adam(ps, lr=0.1),
+    "AdamW": lambda ps: optim.AdamW(ps, lr=0.1, weight_decay=0.2),
+    "LAMB": lambda ps: optim.LAMB(ps, lr=0.1, weight_decay=0.2),
+}
+"""Every optimizer, with settings that use all of its memory."""
+
+
+class Alone:
+    """Each parameter with an optimizer of its own: what a common one must equal."""
+
+    def __init__(self, kind: str, ps: list[nn.Parameter]):
+        self.optimizers = [KINDS[kind]([p]) for p in ps]
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()

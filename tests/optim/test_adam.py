@@ -52,7 +52,7 @@ def test_steps_are_those_of_the_formulas(eps):
 def test_the_defaults_are_those_of_the_paper():
     (group,) = Adam([parameter([1.0])]).param_groups
     settings = {k: v for k, v in group.items() if k != "params"}
-    assert settings == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
+    assert settings == {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 
 def test_a_gradient_of_zero_moves_nothing():
@@ -87,6 +87,7 @@ def test_float32_stays_close_to_float64():
     [
         ({"lr": -1.0}, r"lr must be at least 0, not -1\.0"),
         ({"eps": -1e-8}, "eps must be at least 0, not -1e-08"),
+        ({"weight_decay": -0.1}, r"weight_decay must be at least 0, not -0\.1"),
         ({"eps": math.nan}, "eps must be at least 0, not nan"),
         ({"betas": (1.0, 0.9)}, r"betas\[0\] must be at least 0 and below 1, not 1\.0"),
         ({"betas": (0.9, -0.1)}, r"betas\[1\] must be at least 0 and below 1, not -0\.1"),

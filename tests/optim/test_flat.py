@@ -9,17 +9,11 @@ import numpy as np
 import pytest
 
 from tests.engine.common import drawn, leaf
-from tests.optim.common import CASES_OF_ALL, give, give_all, parameter, start, walk
+from tests.optim.common import CASES_OF_ALL, KINDS, Alone, give, give_all, parameter, start, walk
 from tinygrad_llm import Tensor, manual_seed, models, nn
 from tinygrad_llm import functional as F
 from tinygrad_llm.optim import SGD, Adam, flat
 from tinygrad_llm.testing import strict_cupy
-
-KINDS = {
-    "SGD": lambda ps: SGD(ps, lr=0.1),
-    "momentum": lambda ps: SGD(ps, lr=0.1, momentum=0.9),
-    "Adam": lambda ps: Adam(ps, lr=0.1),
-}
 
 
 def bits(walked):
@@ -29,17 +23,6 @@ def bits(walked):
 
 def gradients(step, *shape):
     return drawn(*shape, seed=step)
-
-
-class Alone:
-    """Each parameter with an optimizer of its own: what a common one must equal."""
-
-    def __init__(self, kind, ps):
-        self.optimizers = [KINDS[kind]([p]) for p in ps]
-
-    def step(self):
-        for optimizer in self.optimizers:
-            optimizer.step()
 
 
 # One array for all
@@ -368,17 +351,26 @@ def test_a_move_before_the_first_step_is_fine():
         np.testing.assert_allclose(layer.weight.numpy(), before - 0.1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES_OF_ALL)
-def test_a_device_gives_the_same_bits(name):
-    here = walk(name, steps=12)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_device_gives_the_same_bits(kind, dtype):
+    ends = []
     with strict_cupy.installed():
-        assert bits(walk(name, "cuda", steps=12)) == bits(here)
+        for device in ("cpu", "cuda"):
+            ps = start(device, dtype)
+            optimizer = KINDS[kind](ps.values())
+            for step in range(1, 12):
+                give_all(ps, {"missing": True}, step)
+                optimizer.step()
+            ends.append([(p.dtype, p.numpy().tobytes()) for p in ps.values()])
+    assert ends[0] == ends[1]
 
 
-def test_a_step_on_a_device_waits_for_nothing():
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_on_a_device_waits_for_nothing(kind):
     with strict_cupy.installed():
         ps = start("cuda")
-        optimizer = Adam(ps.values())
+        optimizer = KINDS[kind](ps.values())
         give_all(ps, {}, 1)
         with strict_cupy.count_synchronizations() as waits:
             optimizer.step()

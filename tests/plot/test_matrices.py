@@ -13,31 +13,22 @@ from tinygrad_llm.plot import fonts
 pytestmark = pytest.mark.usefixtures("plain")
 
 
-def test_confusion_counts():
-    counts = plot.confusion_counts([0, 0, 1, 2, 2, 2], [0, 1, 1, 0, 2, 2])
-    assert counts.dtype == np.int64
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
-    assert plot.confusion_counts([0], [0], classes=2).tolist() == [[1, 0], [0, 0]]
-    assert plot.confusion_counts(Tensor(np.array([True, False])), [1, 1]).tolist() == [
-        [0, 1],
-        [0, 1],
-    ]
-
-
 @pytest.mark.parametrize(
     ("true", "predicted", "labels", "message"),
     [
-        ([0, 1], [0], None, "2 true and 1 predicted classes"),
-        ([], [], None, "0 true and 0 predicted"),
+        ([0, 1], [0], None, "y_true has 2 labels and y_pred 1"),
+        ([], [], None, "y_true is empty"),
         ([0, 2], [0, 1], ["a", "b"], "class 2 is not in 0..1"),
         ([0, 1], [0, -1], None, "class -1 is not in 0..1"),
         ([0, 40], [0, 1], None, "41 classes"),
+        ([0, 10**12], [0, 1], None, "1000000000001 classes"),
+        ([0, 1], [[0.1, 0.9], [0.7, 0.3]], None, "argmax"),
     ],
 )
 def test_confusion_matrix_refuses(true, predicted, labels, message):
     with pytest.raises(ValueError, match=message):
         plot.confusion_matrix(true, predicted, labels)
-    with pytest.raises(TypeError, match="class numbers are integers"):
+    with pytest.raises(TypeError, match="labels are integers"):
         plot.confusion_matrix([0.5], [0.5])
     assert not plt.get_fignums()
 
@@ -54,6 +45,12 @@ def test_confusion_matrix_shows_counts_recall_precision_and_empty_classes():
     assert said[18:] == ["recall", "n", "precision", "accuracy 0.75"]
     assert axes.images[0].get_array().tolist() == [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 0, 0]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog", "fox"]
+
+
+def test_counts_of_truth_values_and_of_a_tensor():
+    figure = plot.confusion_matrix(Tensor(np.array([True, False])), [1, 1])
+    assert texts(figure.axes[0])[:4] == ["0", "1", "0", "1"]
+    assert texts(plot.confusion_matrix([0], [0], ["a", "b"]).axes[0])[:4] == ["1", "0", "0", "0"]
 
 
 def test_normalized_cells_are_percent_of_the_row():

@@ -1,4 +1,4 @@
-"""Tests of surfaces: ways down them, and the loss around parameters."""
+"""Tests of surfaces: the loss around parameters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,6 @@ from tinygrad_llm import functional as F
 from tinygrad_llm.testing import strict_cupy
 
 pytestmark = pytest.mark.usefixtures("plain")
-
-
-def test_descent_draws_each_way():
-    ways = {"a": [(0.9, 0.9), (0.5, 0.1)], "b": [(0.9, 0.9)] * 60}
-    figure = plot.descent(lambda x, y: x * x + y * y, ways, ((-1, 1), (-1, 1)), "t")
-    few, many, start = figure.axes[0].lines
-    assert few.get_marker() == "o" and many.get_marker() == "None"
-    assert (start.get_xdata().item(), start.get_ydata().item()) == (0.9, 0.9)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ the pair (key, draw) and no numbers.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -32,6 +33,19 @@ class Draw(NamedTuple):
     def generator(self) -> np.random.Generator:
         """NumPy's generator of distributions (`normal`, `uniform`, `permutation`) on this draw."""
         return np.random.Generator(self.bits())
+
+    def part(self, number: int) -> Draw:
+        """An independent draw for one of 2**64 - 1 parts of this one, such as a batch of an epoch.
+
+        Its counter begins 2**128 * (number + 1) further on, where no draw of the stream comes.
+        A part has no parts. Raises ValueError for one, and for a number outside the range.
+        """
+        if self.offset >> 64 or not 0 <= number < 2**64 - 1:
+            raise ValueError(
+                f"Draw.part: no part {number} of offset {self.offset}; give a draw of a stream and "
+                "a number from 0 to 2**64 - 2"
+            )
+        return Draw(self.key, self.offset + (operator.index(number) + 1 << 64))
 
 
 class Stream:

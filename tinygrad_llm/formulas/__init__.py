@@ -6,13 +6,20 @@ float64 arrays, `FORMS["F07"].printed` the form as the document prints it.
 
 from tinygrad_llm.formulas import (
     backprop,
+    batches,
     descent,
     embedding,
+    evaluation,
     initialization,
     losses,
     networks,
     neuron,
+    optimizers,
+    penalties,
+    precision,
+    preparation,
     regularization,
+    schedules,
 )
 from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry, Verdict
 from tinygrad_llm.formulas.numeric import numeric_gradient, numeric_gradients, relative_error
@@ -37,9 +44,11 @@ __all__ = [
     "Question",
     "Verdict",
     "backprop",
+    "batches",
     "case",
     "descent",
     "embedding",
+    "evaluation",
     "formula",
     "initialization",
     "judge",
@@ -48,6 +57,11 @@ __all__ = [
     "neuron",
     "numeric_gradient",
     "numeric_gradients",
+    "optimizers",
+    "penalties",
+    "precision",
+    "preparation",
     "regularization",
     "relative_error",
+    "schedules",
 ]

@@ -1,4 +1,4 @@
-"""Forms about plain gradient descent: F51, F70."""
+"""Forms about plain gradient descent: F51, F70, F84."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from tinygrad_llm.formulas.registry import Outcome, Question, case, formula
 
 @formula("F51", "corrected")
 @formula("F70", "corrected", "printed")
+@formula("F84", "corrected", "printed")
 def descend(gradient: Callable[[Array], Array], theta: Array, rate: float, steps: int) -> Array:
-    """F51, F70: θ_{t+1} = θ_t − η ∇L(θ_t), the gradient taken where the step starts.
+    """F51, F70, F84: θ_{t+1} = θ_t − η ∇L(θ_t), the gradient taken where the step starts.
 
     Right as F70 prints it; the loss falls at every step only for a small enough rate, below 2/λ
-    on a quadratic of curvature λ. theta (D,) -> θ after `steps` (D,).
+    on a quadratic of curvature λ. That is what F84's η is about: above it the steps diverge, far
+    below it they stall; that a rate avoids overfitting is not what it is chosen for.
+    theta (D,) -> θ after `steps` (D,).
     """
     for _ in range(steps):
         theta = theta - rate * gradient(theta)
@@ -51,3 +54,4 @@ def _descent_question(rng: np.random.Generator) -> Question:
 
 case("F51", "five steps", Outcome.DIFFERS)(_descent_question)
 case("F70", "five steps", Outcome.AGREES)(_descent_question)
+case("F84", "five steps", Outcome.AGREES)(_descent_question)

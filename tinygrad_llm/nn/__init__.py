@@ -15,6 +15,7 @@ from tinygrad_llm.nn.activations import (
 from tinygrad_llm.nn.containers import ModuleList, Sequential
 from tinygrad_llm.nn.layers import Dropout, Embedding, Flatten, Linear
 from tinygrad_llm.nn.module import Module, Parameter
+from tinygrad_llm.nn.precision import in_dtype
 from tinygrad_llm.nn.weights import load_weights, save_weights
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "in_dtype",
     "init",
     "load_weights",
     "save_weights",

@@ -31,9 +31,9 @@ def summary(module: Any, *inputs: Any, **options: Any) -> str:
     lines = [
         *_table(("module", "output", "parameters"), rows),
         "",
-        f"{count:,} parameters, {frozen:,} of them frozen: {_bytes(_size(parameters))}",
-        f"training with Adam: gradients {_bytes(_size(learning))}, "
-        f"moments {_bytes(2 * _size(learning))}",
+        f"{count:,} parameters, {frozen:,} of them frozen: {shown_bytes(_size(parameters))}",
+        f"training with Adam: gradients {shown_bytes(_size(learning))}, "
+        f"moments {shown_bytes(2 * _size(learning))}",
         *run,
     ]
     return "\n".join(line.rstrip() for line in lines)
@@ -68,7 +68,7 @@ def _measured(module: Any, inputs: tuple, options: dict) -> list[str]:
         return ["a forward pass without a tape: nothing in it requires a gradient"]
     forward = time.perf_counter() - start
     nodes = graph.behind(y._edge for y in outputs)
-    saved = _saved_bytes(nodes, module, (*inputs, *options.values()))
+    saved = saved_bytes(nodes, module, (*inputs, *options.values()))
     leaves = [node.tensor() for node in nodes if node.op is None and node.tensor() is not None]
     grads = [leaf.grad for leaf in leaves]
     start = time.perf_counter()
@@ -82,12 +82,12 @@ def _measured(module: Any, inputs: tuple, options: dict) -> list[str]:
             leaf.grad = grad
     seconds = forward + time.perf_counter() - start
     return [
-        f"one pass with these inputs: activations {_bytes(saved)} for backward,",
+        f"one pass with these inputs: activations {shown_bytes(saved)} for backward,",
         f"forward and backward {seconds * 1e3:.3g} ms (the first time; later ones are faster)",
     ]
 
 
-def _saved_bytes(nodes: list[graph.Node], module: Any, given: tuple) -> int:
+def saved_bytes(nodes: list[graph.Node], module: Any, given: tuple = ()) -> int:
     """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once.
 
     Of an input that is a part of something larger, the part counts.
@@ -120,7 +120,8 @@ def _size(parameters: list[Any]) -> int:
     return sum(p.data.nbytes for p in parameters)
 
 
-def _bytes(count: int) -> str:
+def shown_bytes(count: int) -> str:
+    """Bytes for a reader: "12.5 KiB"."""
     value, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB"):
         if value < 1024:

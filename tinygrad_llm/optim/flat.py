@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.backend.devices import Array, namespace
+from tinygrad_llm.backend.devices import Array, namespace, put, to_host
 from tinygrad_llm.tensor import Tensor
 
 TILE = 1 << 18
@@ -71,6 +71,28 @@ class Flat:
         if name not in self._moments:
             self._moments[name] = self._new("zeros", len(self.gradient))
         return self._moments[name]
+
+    def states(self, needed: Sequence[str]) -> list[dict[str, Any]]:
+        """Of each parameter its "step" and its moments, those `needed` and those made before, as
+        NumPy copies in its shape; empty for one that has not moved yet."""
+        arrays = {name: self.moment(name) for name in dict.fromkeys([*needed, *self._moments])}
+        host = {name: to_host(array) for name, array in arrays.items()}
+        found: list[dict[str, Any]] = []
+        for parameter, place, step in zip(self.parameters, self.places, self.steps):
+            mine = {name: v[place].reshape(parameter.shape).copy() for name, v in host.items()}
+            found.append({"step": step, **mine} if step else {})
+        return found
+
+    def restore(self, states: Sequence[dict[str, Any]]) -> None:
+        """Take what `states` gave of each parameter."""
+        for i, (place, state) in enumerate(zip(self.places, states)):
+            self.steps[i] = state["step"]
+            for name in state.keys() - {"step"}:
+                self.moment(name)[place] = put(state[name].ravel(), self.kind[0])
+
+    def moved(self) -> list[slice]:
+        """The places of the parameters that have a gradient."""
+        return [s for p, s in zip(self.parameters, self.places) if p.grad is not None]
 
     def gather(self) -> Iterator[tuple[slice, int]]:
         """Collect the gradients; then (tile, step) for every stretch of parameters that have one

@@ -7,9 +7,11 @@ from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
 from tinygrad_llm.plot.curves import curves, training_curves
 from tinygrad_llm.plot.fonts import readable
 from tinygrad_llm.plot.layers import by_depth, gradient_flow, histograms
-from tinygrad_llm.plot.matrices import confusion_counts, confusion_matrix, images
+from tinygrad_llm.plot.matrices import confusion_matrix, images
+from tinygrad_llm.plot.paths import descent, paths, surface_of_paths
+from tinygrad_llm.plot.search import search
 from tinygrad_llm.plot.style import save
-from tinygrad_llm.plot.surface import Surface, descent, loss_surface, surface_values
+from tinygrad_llm.plot.surface import Surface, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
 
 __all__ = [
@@ -18,7 +20,6 @@ __all__ = [
     "Surface",
     "by_depth",
     "concept_map",
-    "confusion_counts",
     "confusion_matrix",
     "curves",
     "descent",
@@ -27,8 +28,11 @@ __all__ = [
     "histograms",
     "images",
     "loss_surface",
+    "paths",
     "readable",
     "save",
+    "search",
+    "surface_of_paths",
     "surface_values",
     "tape",
     "training_curves",

@@ -7,40 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_llm import metrics
 from tinygrad_llm.plot.fonts import advice, all_shown, readable
 from tinygrad_llm.plot.style import GREY, footnote, inches, look
 from tinygrad_llm.plot.values import Numbers, floats, host
 
 MOST_CLASSES, MOST_PICTURES = 40, 200
 """More than this in one figure nobody reads."""
-
-
-def confusion_counts(true: Numbers, predicted: Numbers, classes: int | None = None) -> np.ndarray:
-    """How often class i was taken for class j: counts[i, j], (classes, classes) int64.
-
-    true, predicted: class numbers from 0, integers of one length. classes: the largest number
-    that is met plus one, when None. Raises ValueError for unequal lengths, no samples and class
-    numbers out of range, TypeError for what is no integer.
-    """
-    true, predicted = (_classes(*each) for each in ((true, "true"), (predicted, "predicted")))
-    if len(true) != len(predicted) or len(true) == 0:
-        raise ValueError(
-            f"confusion: {len(true)} true and {len(predicted)} predicted classes: "
-            "give one of each for every sample"
-        )
-    both = np.concatenate([true, predicted])
-    count = int(both.max()) + 1 if classes is None else classes
-    if both.min() < 0 or both.max() >= count:
-        bad = both[(both < 0) | (both >= count)][0]
-        raise ValueError(f"confusion: class {bad} is not in 0..{count - 1}")
-    return np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
-
-
-def _classes(values: Numbers, name: str) -> np.ndarray:
-    array = host(values, name)
-    if array.dtype.kind not in "iub" and array.size:
-        raise TypeError(f"{name}: class numbers are integers, not {array.dtype}")
-    return array.astype(np.int64).reshape(-1)
 
 
 def confusion_matrix(
@@ -57,13 +30,26 @@ def confusion_matrix(
         in the cells in place of counts.
     The colour of a cell is its share of the row. Beside the rows stand their size and recall,
     below the columns their precision, in the corner the accuracy; "–" where there is nothing to
-    divide by. Returns the figure. Raises as `confusion_counts`, and ValueError beyond 40 classes.
+    divide by. Returns the figure. Raises as `metrics.confusion_matrix` does, TypeError for strings,
+    and ValueError for a number that is no class and beyond 40 classes.
     """
-    counts = confusion_counts(true, predicted, None if labels is None else len(labels))
-    if len(counts) > MOST_CLASSES:
-        raise ValueError(f"confusion_matrix: {len(counts)} classes (at most {MOST_CLASSES})")
+    counts = _counts(true, predicted, None if labels is None else len(labels))
     names = [str(i) for i in range(len(counts))] if labels is None else list(labels)
     return _draw_confusion(counts, names, title, normalize)
+
+
+def _counts(true: Numbers, predicted: Numbers, classes: int | None) -> np.ndarray:
+    """counts[i, j] (classes, classes), the empty classes among them too."""
+    true, predicted = host(true, "true"), host(predicted, "predicted")
+    least = min(values.min(initial=0) for values in (true, predicted))
+    most = max(values.max(initial=0) for values in (true, predicted))
+    count = most + 1 if classes is None else classes
+    if not count <= MOST_CLASSES:
+        raise ValueError(f"confusion_matrix: {count} classes (at most {MOST_CLASSES})")
+    if least < 0 or most >= count:
+        bad = least if least < 0 else most
+        raise ValueError(f"confusion_matrix: class {bad} is not in 0..{count - 1}")
+    return metrics.confusion_matrix(true, predicted, labels=np.arange(count))
 
 
 def _draw_confusion(counts: np.ndarray, names: list[str], title: str, normalize: bool) -> Any:

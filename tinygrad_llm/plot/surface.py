@@ -1,9 +1,9 @@
-"""Surfaces to go down: of a function of two numbers, and of a model's loss in two directions."""
+"""The surface of a model's loss in two directions: its numbers and its picture."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from operator import setitem
@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_llm.backend import device_of, put, stream
 from tinygrad_llm.graph import no_grad
 from tinygrad_llm.plot.fonts import advice, readable
-from tinygrad_llm.plot.style import COLOURS, DASHES, footnote, look, percent
+from tinygrad_llm.plot.style import COLOURS, footnote, look, percent
 from tinygrad_llm.plot.values import Numbers, floats
 from tinygrad_llm.tensor import Tensor
 
@@ -22,37 +22,6 @@ Span = Sequence[tuple[float, float]]
 """((x low, x high), (y low, y high))."""
 
 LEVELS = 14
-
-
-def descent(
-    fn: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    ways: Mapping[str, Numbers],
-    span: Span,
-    title: str,
-) -> Any:
-    """Contours of fn(x, y) over `span` ((x low, x high), (y low, y high)) and ways down it.
-
-    ways: name -> (steps, 2), in order; up to 50 steps each is marked. Returns the figure.
-    """
-    import matplotlib.pyplot as plt
-
-    grid = np.meshgrid(*(np.linspace(low, high, 300) for low, high in span))
-    z = fn(*grid)
-    with look():
-        figure, axes = plt.subplots(figsize=(7.0, 4.6), layout="constrained")
-        heights = z.min() + (z.max() - z.min()) * np.geomspace(1e-3, 1.0, 10)
-        axes.contour(*grid, z, levels=heights, colors="#BBBBBB", linewidths=0.8)
-        for i, (name, way) in enumerate(ways.items()):
-            path = floats(way, name)
-            colour, marker = COLOURS[i % len(COLOURS)], "o" if len(path) <= 50 else None
-            style = {"color": colour, "marker": marker, "markersize": 5}
-            axes.plot(*path.T, DASHES[0], label=readable(name), **style)
-        axes.plot(*path[0], "s", color="black", markersize=7, label="start")
-        axes.set(title=readable(title), xlabel="x", ylabel="y", xlim=span[0], ylim=span[1])
-        axes.grid(visible=False)
-        figure.legend(loc="outside lower center", ncols=len(ways) + 1)
-        footnote(figure, advice(title, *ways))
-    return figure
 
 
 class Surface(NamedTuple):

@@ -1,4 +1,4 @@
-"""The command `python -m tinygrad_llm.testing.mutants`: are the gradient checks able to fail?"""
+"""The command `python -m tinygrad_llm.testing.mutants`: are the checks able to fail?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from tinygrad_llm.testing.checks import check_op
+from tinygrad_llm.testing.mutants.optimizers import check as check_by_name
 from tinygrad_llm.testing.mutants.report import (
     HEADING,
     Row,
@@ -21,20 +21,23 @@ from tinygrad_llm.testing.mutants.report import (
 from tinygrad_llm.testing.mutants.runner import CRASHED, SURVIVED, Check, quietly
 from tinygrad_llm.testing.mutants.targets import Target, targets
 
+_NAMES = 'ops, optimizers, helpers, "engine", "tensors" or "optim"; all if none'
+
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tinygrad_llm.testing.mutants",
-        description="Change every gradient line in every way that the rules know, and see whether "
-        "the op's own checks notice by a wrong value. Exit status 0 when all changes are noticed.",
+        description="Change every line of a gradient, or of an optimizer's step, in every way that "
+        "the rules know, and see whether its own checks notice by a wrong value. Exit status 0 if "
+        "all changes are noticed.",
     )
-    parser.add_argument("op", nargs="*", help='ops, helpers, "engine" or "tensors"; all if none')
+    parser.add_argument("op", nargs="*", help=_NAMES)
     parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None, check: Check = check_op) -> int:
+def main(argv: Sequence[str] | None = None, check: Check = check_by_name) -> int:
     """Run, or list, the mutants that were asked for; 0 when every one that counts was killed.
 
     The exit status is 1 for a survivor, a gradient line without a kill, or a wrong entry among the
@@ -57,9 +60,10 @@ def main(argv: Sequence[str] | None = None, check: Check = check_op) -> int:
 
 
 def _is_asked(target: Target, names: list[str]) -> bool:
-    """By its label, its group, or in the group "ops" by an op that it serves."""
+    """By its label, its group, or by an op or an optimizer that it serves."""
     known = {target.label, target.group}
-    return bool(known.union(target.checks if target.group == "ops" else ()) & set(names))
+    served = target.checks if target.group in ("ops", "optim") else ()
+    return bool(known.union(served) & set(names))
 
 
 def _unknown(names: list[str], every: list[Target]) -> str:

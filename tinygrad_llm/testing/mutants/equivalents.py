@@ -1,4 +1,4 @@
-"""Mutants that compute the same gradient as the original, each with the algebra that shows it.
+"""Mutants that compute the same as the original, each with the algebra that shows it.
 
 Keyed by function, original line and mutated line. An entry that fits no mutant, or a mutant that
 does not survive, is an error: the list can neither grow old nor hide a gap. "Cost" means that the
@@ -8,6 +8,7 @@ same numbers come out with more work or memory; what an op may not compute is ch
 from __future__ import annotations
 
 from tinygrad_llm.testing.mutants.generator import plain
+from tinygrad_llm.testing.mutants.optimizer_equivalents import LISTED as _OF_OPTIMIZERS
 
 _LISTED: dict[str, list[tuple[str, str, str]]] = {
     "Pow.backward": [
@@ -335,7 +336,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
 
 EQUIVALENTS = {
     (function, plain(original), plain(mutated)): why
-    for function, changes in _LISTED.items()
+    for function, changes in {**_LISTED, **_OF_OPTIMIZERS}.items()
     for original, mutated, why in changes
 }
 """(function, original line, mutated line) -> why nothing changes."""

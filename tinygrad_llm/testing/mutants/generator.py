@@ -170,7 +170,7 @@ def _is_text(statement: ast.stmt) -> bool:
 def _only_raises(statement: ast.stmt) -> bool:
     """`raise`, or an `if` that guards one: an error for the user is no gradient."""
     if isinstance(statement, ast.If):
-        return all(isinstance(s, ast.Raise) for s in statement.body) and not statement.orelse
+        return isinstance(statement.body[-1], ast.Raise) and not statement.orelse
     return isinstance(statement, ast.Raise)
 
 

@@ -95,7 +95,7 @@ def _values(holder: Any, key: Any) -> Iterator[tuple[Any, Any, ast.expr]]:
     elif isinstance(node, ast.Tuple):
         for i in range(0 if _is_shape(node) else len(node.elts)):
             yield from _values(node.elts, i)
-    elif _is_zero(node) or (isinstance(node, ast.Call) and _called(node) in _NO_NUMBER):
+    elif _is_zero(node) or _is_memory(node) or _is_no_number(node):
         return
     elif isinstance(node, ast.Call) and _called(node)[:1].isupper():
         yield from _values(node.args, 0)
@@ -113,6 +113,19 @@ def _is_zero(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return isinstance(node.right, ast.Constant) and node.right.value == 0
     return isinstance(node, ast.Call) and _called(node) in ("zeros", "zeros_like")
+
+
+def _is_no_number(node: ast.expr) -> bool:
+    """`range(…)`, `zip(…)` and the like."""
+    return isinstance(node, ast.Call) and _called(node) in _NO_NUMBER
+
+
+def _is_memory(node: ast.expr) -> bool:
+    """`flat.scratch[…]` and `self._new(…)`: what is there before something is written is 0, or does
+    not matter."""
+    if isinstance(node, ast.Subscript):
+        return getattr(node.value, "attr", "") == "scratch"
+    return isinstance(node, ast.Call) and _called(node) == "_new"
 
 
 def _is_mask(node: ast.expr) -> bool:
@@ -243,7 +256,9 @@ def change_call(node: ast.expr) -> Changes:
 
 
 def _is_symmetric(node: ast.Call) -> bool:
-    """`multiply(a, b)`, or `operands("multiply", a, b)`, which makes the operands ready for it."""
+    """`multiply(a, b)`, `min(a, b)`, or `operands("multiply", a, b)`, which makes them ready."""
+    if isinstance(node.func, ast.Name) and node.func.id in ("min", "max"):
+        return True
     named = [each.value for each in node.args[:1] if isinstance(each, ast.Constant)]
     return not _SYMMETRIC.isdisjoint([_called(node), *named])
 

@@ -1,8 +1,9 @@
 """What is mutated, and whose check must notice: the lines that a gradient passes through.
 
-Three groups. *ops*: the backward of every op, and the functions of `ops` that it reaches by name.
+Four groups. *ops*: the backward of every op, and the functions of `ops` that it reaches by name.
 *engine*: where the tape sums gradients and undoes broadcasting. *tensors*: what `xp.name`, a method
-or an operator of a backward means when it runs on Tensors, for second derivatives.
+or an operator of a backward means when it runs on Tensors, for second derivatives. *optim*: what an
+optimizer does with the gradients.
 
 A helper may serve the forward pass too; changed in both, it would only be another function with a
 right gradient. So a helper's mutant is in force while a backward runs, and at no other time.
@@ -20,6 +21,8 @@ from tinygrad_llm.graph import walk
 from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.indexing import along_axis
 from tinygrad_llm.ops.products import _plan
+from tinygrad_llm.optim import LAMB, SGD, Adam, Optimizer, RMSprop, base
+from tinygrad_llm.optim.flat import Flat
 from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.tensor.operators import Operators
 from tinygrad_llm.testing.mutants.generator import Function, definition
@@ -32,12 +35,12 @@ class Target(NamedTuple):
     """A function to mutate."""
 
     group: str
-    """"ops", "engine" or "tensors"."""
+    """"ops", "engine", "tensors" or "optim"."""
     label: str
     """The op's name, or the helper's with its module or class."""
     function: Function
     checks: tuple[str, ...]
-    """Names of the ops whose checks must notice, tried in this order."""
+    """Names of the ops, or optimizers, whose checks must notice, tried in this order."""
     within: tuple[type[Op], ...]
     """In force while the backward of one of these runs; always, when there are none."""
 
@@ -57,9 +60,32 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         graph.Accumulator.add_piece: ("getitem", "embedding"),
         walk._output_gradient: ("split", "topk"),
     },
+    "optim": {
+        SGD.update: ("SGD",),
+        SGD.shrink: ("SGD",),
+        RMSprop.update: ("RMSprop",),
+        RMSprop._variance: ("RMSprop",),
+        Adam.update: ("Adam", "AdamW"),
+        Adam.direction: ("Adam", "LAMB"),
+        LAMB.update: ("LAMB",),
+        LAMB.finish: ("LAMB",),
+        LAMB.trust_ratio: ("LAMB",),
+        Optimizer.step: ("SGD", "LAMB"),
+        Optimizer.decay_weights: ("SGD", "AdamW"),
+        **dict.fromkeys(
+            [
+                *(Optimizer._house, base._flats_of),
+                *(Optimizer.state_dict, Optimizer.load_state_dict),
+                *(Flat.moment, Flat.gather, Flat._tiles, Flat._house),
+                *(Flat.states, Flat.restore),
+            ],
+            ("SGD", "RMSprop", "Adam"),
+        ),
+        Flat.moved: ("LAMB",),
+    },
 }
-"""Helpers that no backward calls, and who needs them: a forward, to save what its backward reads,
-or the engine, on what the backward answered."""
+"""What no backward calls, and who needs it: a forward, to save what its backward reads; the engine,
+on what the backward answered; or an optimizer."""
 
 _OPERATORS: dict[type, tuple[str, ...]] = {
     ast.Add: ("__add__", "__radd__"),

@@ -1,0 +1,69 @@
+"""Tests that accumulated micro-batches are one batch: unequal sizes, unequal ignored targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinygrad_llm import manual_seed, models, optim
+from tinygrad_llm.training import TrainingArguments
+from tinygrad_llm.training.batches import IGNORED, default_loss
+from tinygrad_llm.training.steps import Stepper
+
+
+class Keep(optim.SGD):
+    """Moves nothing: the gradients of a step are looked at."""
+
+    def step(self):
+        self.seen = [p.grad.data.copy() for g in self.param_groups for p in g["params"]]
+
+
+def gradients(batches):
+    manual_seed(1)
+    model = models.MLP([3, 5, 4], "tanh").astype("float64")
+    optimizer = Keep(model.parameters(), lr=1.0)
+    args = TrainingArguments(max_grad_norm=None)
+    step = Stepper(model, args, default_loss, optimizer, optim.constant(optimizer))
+    done = step.step(batches, 1)
+    return done, optimizer.seen
+
+
+@st.composite
+def cuts(draw):
+    """Rows with labels, some ignored, and where they are cut."""
+    rows = draw(st.integers(2, 12))
+    labels = draw(st.lists(st.sampled_from([0, 1, 2, 3, IGNORED]), min_size=rows, max_size=rows))
+    places = draw(st.sets(st.integers(1, rows - 1), max_size=4))
+    return np.array(labels), sorted(places)
+
+
+@given(cuts())
+def test_micro_batches_are_one_batch(drawn):
+    labels, places = drawn
+    x = np.random.default_rng(len(labels)).normal(size=(len(labels), 3))
+    whole, expected = gradients([(x, labels)])
+    parts, found = gradients(list(zip(np.split(x, places), np.split(labels, places))))
+    assert parts.targets == whole.targets == (labels != IGNORED).sum()
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-12, abs=1e-15)
+    for a, b in zip(found, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_the_mean_of_means_would_be_another():
+    """What the weights are for: batches of 6 and 2 rows, the mean of whose means is far off."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(8, 3)), rng.integers(0, 4, 8)
+    _, expected = gradients([(x, labels)])
+    halves = [gradients([(x[a:b], labels[a:b])])[1] for a, b in ((0, 6), (6, 8))]
+    naive = [(a + b) / 2 for a, b in zip(*halves)]
+    worst = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(naive, expected))
+    assert worst > 0.05
+
+
+def test_a_batch_of_nothing_but_ignored_labels_moves_nothing():
+    x = np.ones((3, 3))
+    done, found = gradients([(x, np.full(3, IGNORED))])
+    assert done.targets == 0 and done.loss == 0.0
+    assert all(not g.any() for g in found)

@@ -1,0 +1,185 @@
+"""Schedules: learning rates that change from step to step, as shares of where they began."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tinygrad_llm.functional.arguments import integer
+from tinygrad_llm.optim.base import Optimizer, require
+
+
+class Schedule:
+    """Sets the learning rate of each group to its own base lr times factor(step).
+
+    The base lrs are those that the groups have when the schedule is made; factor(0) applies at
+    once. Call `step()` after each step of the optimizer (but not after one that a `GradScaler`
+    skipped): `steps` counts them. An lr that somebody sets in between lasts until then.
+    Raises TypeError for a factor that cannot be called.
+    """
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]):
+        if not callable(factor):
+            raise TypeError(f"Schedule: factor is a function of the step, not {factor!r:.60}")
+        self.optimizer, self.factor = optimizer, factor
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.steps = 0
+        self._apply()
+
+    def step(self) -> None:
+        """The optimizer has made a step: set the learning rates for the next one."""
+        self.steps += 1
+        self._apply()
+
+    def last_lr(self) -> list[float]:
+        """The learning rate that each group has now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """{"step": steps so far, "base_lrs": one for each group}: numbers only, fit for JSON."""
+        return {"step": self.steps, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where the schedule stood that gave `state`, before or after the optimizer's own
+        state is loaded; the factor is not part of it.
+
+        Raises ValueError or TypeError, before anything changes, for a state that does not fit.
+        """
+        if set(state) != {"step", "base_lrs"}:
+            found = ", ".join(map(str, state)) or "nothing"
+            raise ValueError(f"Schedule: a state has step and base_lrs, this one has {found}")
+        steps, base_lrs = integer("Schedule: step", state["step"]), list(state["base_lrs"])
+        _at_least("Schedule: step", steps, 0)
+        if len(base_lrs) != len(self.base_lrs):
+            counts = f"{len(base_lrs)} groups, the optimizer {len(self.base_lrs)}"
+            raise ValueError(f"Schedule: the state has base_lrs for {counts}: give equal groups")
+        for lr in base_lrs:
+            require("base_lrs", lr, 0.0)
+        self.steps, self.base_lrs = steps, base_lrs
+        self._apply()
+
+    def _apply(self) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            raise RuntimeError(
+                f"Schedule: the optimizer had {len(self.base_lrs)} groups and has {len(groups)} "
+                "now: make the schedule anew"
+            )
+        factor = self.factor(self.steps)
+        for group, base in zip(groups, self.base_lrs):
+            group["lr"] = base * factor
+
+
+# The factors, as pure functions of the step
+
+
+def constant_factor(step: int, warmup_steps: int = 0) -> float:
+    """step/warmup_steps during warm-up, 1 from then on."""
+    return step / warmup_steps if step < warmup_steps else 1.0
+
+
+def linear_factor(step: int, total_steps: int, warmup_steps: int = 0) -> float:
+    """G15, with T = total_steps and T_w = warmup_steps: t/T_w if t < T_w, then a straight line
+    down to 0 at T, (T − t)/(T − T_w), and 0 beyond."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
+
+
+def cosine_factor(step: int, total_steps: int, warmup_steps: int = 0, cycles: float = 0.5) -> float:
+    """t/T_w during warm-up, then ½(1 + cos(2π·cycles·p)) with p = (t − T_w)/(T − T_w): half a
+    wave goes from 1 down to 0 at T (Loshchilov and Hutter 2017).
+
+    Beyond T the wave goes on, so that the factor rises again, as Hugging Face's does.
+    """
+    if step < warmup_steps:
+        return step / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.5 * (1.0 + math.cos(2.0 * math.pi * cycles * progress))
+
+
+# The usual schedules
+
+
+def constant(optimizer: Optimizer, warmup_steps: int = 0) -> Schedule:
+    """The base lr after a linear warm-up; Hugging Face's `get_constant_schedule_with_warmup`.
+
+    Raises ValueError for warmup_steps < 0, TypeError unless it is an integer.
+    """
+    warmup_steps = integer("constant: warmup_steps", warmup_steps)
+    _at_least("constant: warmup_steps", warmup_steps, 0)
+    return Schedule(optimizer, partial(constant_factor, warmup_steps=warmup_steps))
+
+
+def linear(
+    optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, warmup_ratio: float = 0.0
+) -> Schedule:
+    """Up to the base lr, then along a straight line to 0 at total_steps (G15); Hugging Face's
+    `get_linear_schedule_with_warmup`.
+
+    total_steps: optimizer steps of the whole run: batches of an epoch × epochs, divided by the
+        batches that are accumulated for one step.
+    warmup_ratio: the warm-up as a share of total_steps, rounded up; in place of warmup_steps.
+    Raises ValueError for total_steps < 1, warmup_steps < 0, a ratio outside [0, 1], and both at
+    once; TypeError for numbers of steps that are no integers. Warns (UserWarning) of a warm-up
+    that does not end within the run (F74).
+    """
+    total, warmup = _run("linear", total_steps, warmup_steps, warmup_ratio)
+    return Schedule(optimizer, partial(linear_factor, total_steps=total, warmup_steps=warmup))
+
+
+def cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup_steps: int = 0,
+    warmup_ratio: float = 0.0,
+    cycles: float = 0.5,
+) -> Schedule:
+    """Up to the base lr, then along a cosine to 0 at total_steps; Hugging Face's
+    `get_cosine_schedule_with_warmup`.
+
+    cycles: waves after the warm-up: ½ goes down once, 1½ down, up and down again.
+    total_steps, warmup_steps, warmup_ratio, errors and the warning: as of `linear`; ValueError for
+    cycles < 0 too.
+    """
+    require("cycles", cycles, 0.0)
+    total, warmup = _run("cosine", total_steps, warmup_steps, warmup_ratio)
+    factor = partial(cosine_factor, total_steps=total, warmup_steps=warmup, cycles=cycles)
+    return Schedule(optimizer, factor)
+
+
+def _run(name: str, total_steps: Any, warmup_steps: Any, warmup_ratio: float) -> tuple[int, int]:
+    """Steps of the run and of its warm-up, checked."""
+    total = integer(f"{name}: total_steps", total_steps)
+    warmup = integer(f"{name}: warmup_steps", warmup_steps)
+    _at_least(f"{name}: total_steps", total, 1)
+    _at_least(f"{name}: warmup_steps", warmup, 0)
+    if not 0.0 <= warmup_ratio <= 1.0:
+        raise ValueError(f"{name}: warmup_ratio is a share from 0 to 1, not {warmup_ratio}")
+    if warmup and warmup_ratio:
+        raise ValueError(f"{name}: give warmup_steps or warmup_ratio, not both")
+    if warmup_ratio:
+        warmup = math.ceil(total * warmup_ratio)
+    if warmup >= total:
+        _warn(name, total, warmup)
+    return total, warmup
+
+
+def _warn(name: str, total: int, warmup: int) -> None:
+    """F74: the last step of the run, total − 1, is the one with the largest factor."""
+    share = f"{100.0 * (total - 1) / warmup:.3g} % of it ({total - 1}/{warmup})"
+    mend = "warmup_ratio=0.1" if total > 1 else "no warm-up for a single step"
+    warnings.warn(
+        f"{name}: a warm-up of {warmup} steps does not end within a run of {total}: the learning "
+        f"rate gets no higher than {share}: give {mend}",
+        UserWarning,
+        stacklevel=4,  # where the schedule is made
+    )
+
+
+def _at_least(what: str, value: int, low: int) -> None:
+    if value < low:
+        raise ValueError(f"{what} must be at least {low}, not {value}")

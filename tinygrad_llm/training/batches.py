@@ -1,0 +1,141 @@
+"""What a Trainer does with one batch: onto the device, through the model, to a loss and its count.
+
+A batch is a tuple (x, labels) or a dict of arrays by the names of the model's arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_llm import functional as F
+from tinygrad_llm.backend import is_array, put
+from tinygrad_llm.nn import Module, in_dtype
+from tinygrad_llm.tensor import Tensor
+
+IGNORED = -100
+"""A label that is not learned: no target."""
+
+HALF = "float16"
+
+Batch = tuple[Any, ...] | dict[str, Any]
+
+
+class Result(NamedTuple):
+    """The mean loss of a batch, and what the model said, where the loss function tells."""
+
+    loss: Tensor
+    outputs: Tensor | None
+
+
+ComputeLoss = Callable[[Module, Any], Any]
+"""compute_loss(model, batch) -> mean loss, or (mean loss, outputs)."""
+
+
+def default_loss(model: Module, batch: Batch) -> Result:
+    """Cross-entropy of what the model says and the labels, in float32 at least; or the model's own.
+
+    (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`; a
+    model whose forward takes no "labels" gets the rest, and its output is held against them.
+    """
+    if not isinstance(batch, Mapping):
+        *inputs, labels = batch
+        return _cross_entropy(model(*inputs), labels)
+    if "labels" not in batch or "labels" in _accepted(model, ("labels",)):
+        answer = model(**batch)
+        if isinstance(answer, Tensor):
+            raise TypeError(
+                f"{type(model).__name__} was given labels and answers with a Tensor: it must "
+                "answer with .loss, or take no labels; or give the Trainer a compute_loss"
+            )
+        return Result(answer.loss, getattr(answer, "logits", None))
+    others = {name: value for name, value in batch.items() if name != "labels"}
+    return _cross_entropy(model(**others), batch["labels"])
+
+
+def _cross_entropy(answer: Any, labels: Any) -> Result:
+    logits = answer if isinstance(answer, Tensor) else answer.logits
+    full = logits.astype("float32") if logits.dtype.itemsize < 4 else logits
+    return Result(F.cross_entropy(full, labels), full)
+
+
+def result_of(compute_loss: ComputeLoss, model: Module, batch: Batch) -> Result:
+    """compute_loss, with or without outputs, as a Result. Raises TypeError for what is no loss."""
+    answer = compute_loss(model, batch)
+    loss, outputs = answer if isinstance(answer, tuple) else (answer, None)
+    if not isinstance(loss, Tensor) or loss.size != 1:
+        shown = f"a Tensor {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise TypeError(f"compute_loss: the loss is one number on the tape, not {shown}")
+    return Result(loss, outputs)
+
+
+def forward(model: Module, compute_loss: ComputeLoss, batch: Batch, half: bool = False) -> Result:
+    """One batch on the model's device through the model; half: in float16 (see `in_dtype`)."""
+    device = next(model.parameters()).device
+    with in_dtype(model, HALF) if half else nullcontext():
+        return result_of(compute_loss, model, onto(batch, device, HALF if half else None))
+
+
+def labels_of(batch: Batch) -> Any:
+    """The array of labels, or None."""
+    if isinstance(batch, Mapping):
+        return batch.get("labels")
+    return batch[-1] if len(batch) > 1 else None
+
+
+def count_targets(batch: Batch) -> int:
+    """How many targets the mean loss of a batch is over: labels but -100; without whole-number
+    labels, rows."""
+    labels = labels_of(batch)
+    if labels is not None and labels.dtype.kind in "iu":
+        return int((labels != IGNORED).sum())
+    return count_rows(batch)
+
+
+def count_rows(batch: Batch) -> int:
+    """The rows of a batch."""
+    return len(next(iter(batch.values())) if isinstance(batch, Mapping) else batch[0])
+
+
+def onto(batch: Batch, device: str, dtype: str | None = None) -> Batch:
+    """The batch on a device; with a dtype, its floating point inputs (not labels) in that."""
+
+    def moved(name: str, value: Any) -> Any:
+        if not is_array(value):
+            return value
+        value = put(value, device)
+        return value.astype(dtype) if dtype and value.dtype.kind == "f" and name else value
+
+    if isinstance(batch, Mapping):
+        return {k: moved("" if k == "labels" else k, v) for k, v in batch.items()}
+    last = len(batch) - 1
+    return tuple(moved("" if i == last and i else "input", v) for i, v in enumerate(batch))
+
+
+def check_batch(model: Module, batch: Any) -> None:
+    """Refuse columns that the model does not take, and labels that are no numbers, by name."""
+    if isinstance(batch, Mapping):
+        columns = [name for name in batch if name != "labels"]
+        unknown = [name for name in columns if name not in _accepted(model, columns)]
+        if unknown:
+            raise ValueError(
+                f"the data has the columns {', '.join(unknown)}, which {type(model).__name__}"
+                f".forward{inspect.signature(model.forward)} does not take: rename or leave out"
+            )
+    elif not isinstance(batch, tuple):
+        raise TypeError(f"a batch is a tuple or a dict of arrays, not a {type(batch).__name__}")
+    for array in batch.values() if isinstance(batch, Mapping) else batch:
+        if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
+            raise TypeError(f"a batch holds {array.dtype}: turn texts into numbers first")
+
+
+def _accepted(model: Module, names: Any) -> set[str]:
+    """Those of the names that forward takes."""
+    parameters = inspect.signature(model.forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return set(names)
+    return set(names) & parameters.keys()

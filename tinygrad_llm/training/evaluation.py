@@ -1,0 +1,96 @@
+"""A model over a whole dataset without learning: mean loss, accuracy, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_llm.backend import to_host
+from tinygrad_llm.graph import no_grad
+from tinygrad_llm.nn import Module
+from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.training.batches import IGNORED, Batch, Result, count_targets, labels_of
+
+Metrics = dict[str, float]
+ComputeMetrics = Callable[[np.ndarray, np.ndarray], Metrics]
+"""compute_metrics(predictions (N, ...), labels (N, ...)) -> numbers by name."""
+
+
+class Predictions(NamedTuple):
+    """What a model said about a dataset: (N, ...) and the labels (N, ...), in the data's order."""
+
+    predictions: np.ndarray
+    labels: np.ndarray | None
+    metrics: Metrics
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Within the block dropout is off and there is no tape; afterwards each module is as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def evaluate(
+    model: Module,
+    batches: Iterable[Batch],
+    forward: Callable[[Batch], Result],
+    compute_metrics: ComputeMetrics | None,
+    keep: bool = False,
+) -> Predictions:
+    """The mean loss over all targets, as {"loss": …}; the accuracy where outputs are scores of
+    classes; with `compute_metrics` what that says. keep: outputs even without it.
+    """
+    loss, targets, right, judged = 0.0, 0, 0, 0
+    outputs: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    with evaluating(model):
+        for batch in batches:
+            result, count = forward(batch), count_targets(batch)
+            loss, targets = loss + result.loss.item() * count, targets + count
+            truth = labels_of(batch)
+            hits, counted = _hits(result.outputs, truth)
+            right, judged = right + hits, judged + counted
+            if result.outputs is not None and (keep or compute_metrics):
+                outputs.append(result.outputs.numpy().copy())
+                labels += [] if truth is None else [to_host(truth)]
+    metrics = {"loss": loss / targets if targets else float("nan")}
+    if judged:
+        metrics["accuracy"] = right / judged
+    said = _joined(outputs) if outputs else np.zeros(0)
+    true = _joined(labels) if labels else None
+    if compute_metrics is not None:
+        if not outputs or true is None:
+            raise TypeError("compute_metrics needs outputs: compute_loss must give (loss, outputs)")
+        metrics |= {name: float(value) for name, value in compute_metrics(said, true).items()}
+    return Predictions(said, true, metrics)
+
+
+def _hits(outputs: Tensor | None, labels: Any) -> tuple[int, int]:
+    """(right, judged) where outputs are scores (..., classes) and labels whole numbers (...)."""
+    if outputs is None or labels is None or labels.dtype.kind not in "iu":
+        return 0, 0
+    if outputs.shape[:-1] != labels.shape:
+        return 0, 0
+    judged = labels != IGNORED
+    return int(((outputs.data.argmax(axis=-1) == labels) & judged).sum()), int(judged.sum())
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Batches one after the other; where they were padded to different lengths, a list of rows."""
+    if len({part.shape[1:] for part in parts}) == 1:
+        return np.concatenate(parts)
+    rows = [row for part in parts for row in part]
+    together = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        together[i] = row
+    return together

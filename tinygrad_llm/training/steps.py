@@ -1,0 +1,157 @@
+"""One update of the weights: forward and backward over its batches, scaling, clipping, the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_llm import nn, optim
+from tinygrad_llm.backend import to_host
+from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.training.arguments import TrainingArguments
+from tinygrad_llm.training.batches import Batch, ComputeLoss, Result, count_targets, forward
+
+CLASSES: dict[str, type[optim.Optimizer]] = {
+    "adamw": optim.AdamW,
+    "adam": optim.Adam,
+    "sgd": optim.SGD,
+    "rmsprop": optim.RMSprop,
+    "lamb": optim.LAMB,
+}
+
+
+class Step(NamedTuple):
+    """What one update was: the mean loss over its targets, the norm of the gradient before
+    clipping, the learning rate, and whether it was skipped for a gradient not finite in float16."""
+
+    loss: float
+    targets: int
+    norm: float
+    rate: float
+    skipped: bool
+
+
+class Stepper:
+    """A model with all that moves it: optimizer, schedule, and in float16 the loss scale."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        compute_loss: ComputeLoss,
+        optimizer: optim.Optimizer,
+        schedule: optim.Schedule,
+    ):
+        self.model, self.args, self.compute_loss = model, args, compute_loss
+        self.optimizer, self.schedule = optimizer, schedule
+        self.scaler = optim.GradScaler() if args.fp16 else None
+        self.learning = [p for g in optimizer.param_groups for p in g["params"]]
+
+    def forward(self, batch: Batch) -> Result:
+        """The loss of one batch, in float16 where the arguments say so."""
+        result = forward(self.model, self.compute_loss, batch, self.args.fp16)
+        if not result.loss.requires_grad:
+            raise RuntimeError(
+                "compute_loss: no gradient can come back from the loss: it must be computed from "
+                "the model's output, by functions of Tensors"
+            )
+        return result
+
+    def step(self, batches: Sequence[Batch], number: int) -> Step:
+        """Update the weights by the mean gradient over all targets of the batches (F66).
+
+        Each batch's mean is weighted by its share of the targets, so that micro-batches of any
+        sizes, with any of their labels ignored, add up to what one large batch would give.
+        Raises FloatingPointError, before the weights change, for what is not finite.
+        """
+        self.optimizer.zero_grad()
+        counts = [count_targets(batch) for batch in batches]
+        total, mean = sum(counts), 0.0
+        for batch, count in zip(batches, counts):
+            share = count / total if total else 0.0
+            loss = self.forward(batch).loss
+            value = loss.item()
+            if not math.isfinite(value):
+                self._refuse(number, f"the loss is {value}", batch)
+            mean += share * value
+            self._backward(loss, share)
+        rate = self.schedule.last_lr()[0]
+        norm, skipped = self._move(number, batches[-1])
+        return Step(mean, total, norm, rate, skipped)
+
+    def _backward(self, loss: Tensor, share: float) -> None:
+        if share != 1.0:
+            loss = loss * share
+        if self.scaler is None:
+            loss.backward()
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # the scaler looks for it afterwards
+            self.scaler.scale(loss).backward()
+
+    def _move(self, number: int, batch: Batch) -> tuple[float, bool]:
+        """Unscale, clip, step. -> (norm before clipping, skipped)."""
+        if self.scaler:
+            self.scaler.unscale_(self.optimizer)  # before clipping, which is in true units (G23)
+        norm = optim.clip_grad_norm_(self.learning, self.args.max_grad_norm or math.inf)
+        skipped = False
+        if self.scaler:
+            skipped = not self.scaler.step(self.optimizer)
+            self.scaler.update()
+            if self.scaler.get_scale() < 2.0**-24:
+                self._refuse(number, "no loss scale makes the gradients finite", batch)
+        elif math.isfinite(norm):
+            self.optimizer.step()
+        else:
+            self._refuse(number, f"the norm of the gradient is {norm}", batch)
+        if not skipped:
+            self.schedule.step()
+        return norm, skipped
+
+    def _refuse(self, number: int, what: str, batch: Batch) -> None:
+        raise FloatingPointError(f"step {number}: {what}; {first_bad(self.model, batch)}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of schedule and loss scale; the optimizer's has a place of its own."""
+        scaler = self.scaler.state_dict() if self.scaler else None
+        return {"schedule": self.schedule.state_dict(), "scaler": scaler}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.schedule.load_state_dict(state["schedule"])
+        if self.scaler and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def make_optimizer(model: nn.Module, args: TrainingArguments) -> optim.Optimizer:
+    """The optimizer that the arguments name; weight decay for matrices only."""
+    groups = optim.decay_groups(model, args.weight_decay)
+    return CLASSES[args.optim](groups, lr=args.learning_rate, **args.optim_args)
+
+
+def make_schedule(
+    optimizer: optim.Optimizer, args: TrainingArguments, total: int
+) -> optim.Schedule:
+    """The schedule that the arguments name, over `total` steps."""
+    steps, ratio = args.warmup_steps, args.warmup_ratio
+    if args.lr_scheduler_type == "constant":
+        return optim.constant(optimizer, steps or math.ceil(ratio * total))
+    make = optim.linear if args.lr_scheduler_type == "linear" else optim.cosine
+    return make(optimizer, total, warmup_steps=steps, warmup_ratio=ratio)
+
+
+def first_bad(model: nn.Module, batch: Batch) -> str:
+    """Where the first value is that is not finite: weights, then gradients, then inputs."""
+    named = list(model.named_parameters())
+    for what, arrays in (
+        ("the weight", [(name, p.data) for name, p in named]),
+        ("the gradient of", [(name, p.grad.data) for name, p in named if p.grad is not None]),
+        ("the input", list(batch.items() if isinstance(batch, dict) else enumerate(batch))),
+    ):
+        for name, array in arrays:
+            array = to_host(array) if hasattr(array, "dtype") else np.zeros(0)
+            bad = int((~np.isfinite(array)).sum()) if array.dtype.kind == "f" else 0
+            if bad:
+                return f"the first bad one is {what} {name}: {bad} of {array.size} are not finite"
+    return "weights, gradients and inputs are finite: the loss overflows; a smaller learning rate?"
