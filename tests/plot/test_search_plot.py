@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
@@ -113,7 +114,7 @@ def test_many_choices_stand_side_by_side():
     figure = draw(plot.search(SearchResult([Trial({"lr": 0.1, "a": 1, "b": 1}, 1.0, 0.1)], space)))
     boxes = [tick.get_window_extent() for tick in figure.axes[1].get_xticklabels()]
     assert len(boxes) == 11
-    assert all(one.x1 <= other.x0 for one, other in zip(boxes, boxes[1:]))
+    assert all(one.x1 <= other.x0 for one, other in pairwise(boxes))
 
 
 def test_all_values_alike_and_a_single_trial():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.training.common import blobs, dataset, network, same, trainer, weights
-from tinygrad_llm import data, nn
+from tinygrad_llm import data, nn, optim
 from tinygrad_llm import functional as F
-from tinygrad_llm.training import Trainer, TrainingArguments
+from tinygrad_llm.training import Callback, Trainer, TrainingArguments
 from tinygrad_llm.training.checkpoints import checkpoints
 
 
@@ -49,8 +49,13 @@ def test_rows_that_make_no_batch():
 def test_best_weights_without_a_way_to_judge():
     with pytest.raises(ValueError, match="no eval_dataset"):
         trainer(held=False, load_best_model_at_end=True)
-    run = trainer(load_best_model_at_end=True, metric_for_best_model="f1")
-    with pytest.raises(ValueError, match=r"eval_f1 is not one of eval_loss, eval_accuracy"):
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "f1"}
+    with pytest.raises(ValueError, match="eval_f1 needs a compute_metrics that gives it"):
+        trainer(**best)
+    run = trainer(**best, compute_metrics=lambda said, true: {"f2": 0.5})
+    with pytest.raises(
+        ValueError, match=r"eval_f1 is not one of eval_loss, eval_accuracy, eval_f2"
+    ):
         run.train()
 
 
@@ -71,7 +76,7 @@ def test_a_label_that_is_no_class_is_named():
     ("compute_loss", "message"),
     [
         (lambda model, batch: 0.5, "not float"),
-        (lambda model, batch: model(batch[0]), r"not a Tensor \(10, 3\)"),
+        (lambda model, batch: model(batch[0]), r"not a Tensor \(60, 3\)"),
         (lambda model, batch: (None, None), "not NoneType"),
     ],
 )
@@ -177,6 +182,43 @@ def test_a_folder_that_is_a_file(tmp_path):
     with pytest.raises(OSError, match="out"):
         run.train()
     assert same(run.model, before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": blobs()[::-1]}, "linear"),
+        ({"held": (blobs()[0], blobs()[1].astype(str))}, "texts into numbers"),
+        ({"held": (blobs()[0][:, :2], blobs()[1])}, "matmul|linear|shape|inner"),
+        ({"compute_metrics": lambda said, true: [1.0], "num_train_epochs": 1}, "dict of numbers"),
+    ],
+    ids=["exchanged", "texts", "widths", "metrics"],
+)
+def test_an_evaluation_that_cannot_work_is_known_before_the_first_step(settings, message):
+    run = trainer(**settings)
+    with pytest.raises((TypeError, ValueError), match=message):
+        run.train()
+    assert run.state.step == (9 if "compute_metrics" in settings else 0)
+
+
+def test_callbacks_that_are_classes():
+    with pytest.raises(TypeError, match=r"write MyCallback\(\), not MyCallback"):
+        trainer(callbacks=[Callback])
+
+
+def test_an_optimizer_of_another_model():
+    run = trainer(network(), optimizer=optim.SGD(network(1).parameters()))
+    with pytest.raises(ValueError, match="4 of the optimizer's 4 parameters are not of this model"):
+        run.train()
+
+
+def test_what_a_checkpoint_could_not_hold_is_known_before_the_first_step(tmp_path):
+    model = network()
+    own = optim.SGD(model.parameters(), lr=np.float32(0.1))
+    run = trainer(model, optimizer=own, output_dir=tmp_path, lr_scheduler_type="constant")
+    with pytest.raises(TypeError, match="a checkpoint cannot hold this"):
+        run.train()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_batch_that_is_a_list():

@@ -174,9 +174,9 @@ def test_evaluation_is_without_dropout_and_training_with():
     run = trainer(model, max_steps=4, eval_steps=2)
     run.train()
     sizes = {10: True, 60: False}
-    # what is run first measures time: two batches of training
+    # what is run first tries the evaluation, and measures time with two batches of training
     assert [training == sizes[rows] for training, rows in modes] == [True] * len(modes)
-    assert [training for training, _ in modes[2:]] == [True, True, False, True, True, False]
+    assert [training for training, _ in modes[3:]] == [True, True, False, True, True, False]
     assert model.training
 
 

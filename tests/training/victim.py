@@ -24,6 +24,7 @@ from tinygrad_llm import data, manual_seed, models
 from tinygrad_llm.files import atomic
 from tinygrad_llm.training import Callback, Trainer, TrainingArguments, logs
 from tinygrad_llm.training import checkpoints as files
+from tinygrad_llm.training.folder import has_run
 
 STEPS = 60
 
@@ -171,7 +172,7 @@ def main(folder: str, kill: str = "") -> None:
     manual_seed(7)
     model = models.MLP([64, 48, 10], dropout=0.2)
     run = trainer(folder, arm(kill, model) if kill else [], model)
-    run.train(resume_from_checkpoint=bool(files.checkpoints(folder)) or None)
+    run.train(resume_from_checkpoint=has_run(Path(folder)))
     print(digest(run, Path(folder)))
 
 

@@ -36,20 +36,20 @@ class ArrayDataset:
     def __init__(self, *arrays: np.ndarray, **named: np.ndarray):
         if bool(arrays) == bool(named):
             raise ValueError("ArrayDataset: give arrays, all of them by place or all by name")
-        self._arrays = arrays or tuple(named.values())
+        self.arrays: tuple[np.ndarray, ...] = arrays or tuple(named.values())
         self._names = tuple(named)
-        self._rows = _common_rows(self._arrays)
+        self._rows = _common_rows(self.arrays)
 
     def __len__(self) -> int:
         return self._rows
 
     def __getitem__(self, index: int) -> Any:
         """Row `index`: each array without its first axis. Raises IndexError beyond the end."""
-        return self._row([array[operator.index(index)] for array in self._arrays])
+        return self._row([array[operator.index(index)] for array in self.arrays])
 
     def take(self, indices: np.ndarray) -> Any:
         """A batch: the rows at `indices` (B,) of each array, copied, (B, ...)."""
-        return self._row([array[indices] for array in self._arrays])
+        return self._row([array[indices] for array in self.arrays])
 
     def _row(self, values: list) -> Any:
         """Values as a tuple or, where the arrays have names, as a dict."""

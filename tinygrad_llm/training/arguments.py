@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lamb")
 SCHEDULES = ("linear", "cosine", "constant")
 STRATEGIES = ("no", "steps", "epoch")
+
+LOWER = ("loss", "perplexity", "error", "nll", "mae", "mse", "rmse", "wer", "cer")
+GREATER = ("accuracy", "f1", "precision", "recall", "score", "bleu", "match", "auc", "kappa")
+"""Ends of names of metrics of which less, or more, is better."""
 
 
 @dataclass
@@ -56,7 +61,7 @@ class TrainingArguments:
     metric_for_best_model: str = "loss"
     """A name that an evaluation gives, with or without "eval_"."""
     greater_is_better: bool | None = None
-    """None: not for a loss or perplexity, for all else."""
+    """None: known by the name, as of a loss, an error, an accuracy, an F1."""
     early_stopping_patience: int | None = None
     """Stop after so many evaluations without a better one, and take the best weights back."""
     early_stopping_threshold: float = 0.0
@@ -86,7 +91,12 @@ class TrainingArguments:
             raise ValueError(_wrong("warmup_ratio", self.warmup_ratio, "from 0 to 1"))
         if self.warmup_ratio and self.warmup_steps:
             raise ValueError("TrainingArguments: warmup_steps and warmup_ratio are both given")
+        if self.output_dir is not None:
+            self.output_dir = os.fspath(self.output_dir)
+            if not self.output_dir:
+                raise ValueError(_wrong("output_dir", "", "a folder, or None"))
         self.eval_strategy = _strategy("eval", self.eval_strategy, self.eval_steps)
+        self._check_best()
         self.save_strategy = _strategy("save", self.save_strategy, self.save_steps)
 
     def _check_counts(self) -> None:
@@ -108,6 +118,22 @@ class TrainingArguments:
         if self.max_steps == 0:
             raise ValueError(_wrong("max_steps", 0, "at least 1, or -1 to go by epochs"))
 
+    def _check_best(self) -> None:
+        if self.wants_best and self.eval_strategy == "no":
+            raise ValueError(
+                'TrainingArguments: the best weights are wanted, and eval_strategy is "no": '
+                'say "epoch", or give eval_steps'
+            )
+        name = self.best_metric
+        if self.greater_is_better is None and not name.endswith(LOWER + GREATER):
+            raise ValueError(
+                f"TrainingArguments: metric_for_best_model {name!r}: say greater_is_better=True or "
+                "False"
+            )
+        for name, argument in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+            if name in self.optim_args:
+                raise ValueError(f"TrainingArguments: give {argument}, not optim_args {name!r}")
+
     @property
     def wants_best(self) -> bool:
         """Whether the best weights are kept and taken back at the end."""
@@ -123,7 +149,7 @@ class TrainingArguments:
         """Whether a greater value of the metric is better."""
         if self.greater_is_better is not None:
             return self.greater_is_better
-        return not self.best_metric.endswith(("loss", "perplexity"))
+        return not self.best_metric.endswith(LOWER)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, ready for JSON."""

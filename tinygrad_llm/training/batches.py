@@ -26,9 +26,10 @@ Batch = tuple[Any, ...] | dict[str, Any]
 
 
 class Result(NamedTuple):
-    """The mean loss of a batch, and what the model said, where the loss function tells."""
+    """The mean loss of a batch, where it has labels, and what the model said, where the loss
+    function tells."""
 
-    loss: Tensor
+    loss: Tensor | None
     outputs: Tensor | None
 
 
@@ -40,33 +41,47 @@ def default_loss(model: Module, batch: Batch) -> Result:
     """Cross-entropy of what the model says and the labels, in float32 at least; or the model's own.
 
     (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`; a
-    model whose forward takes no "labels" gets the rest, and its output is held against them.
+    model whose forward takes no "labels" gets the rest, and its output is held against them. (x,)
+    and a dict without labels have no loss, unless the model's answer has one.
     """
     if not isinstance(batch, Mapping):
+        if len(batch) == 1:
+            return Result(None, _logits(model(*batch)))
         *inputs, labels = batch
         return _cross_entropy(model(*inputs), labels)
     if "labels" not in batch or "labels" in _accepted(model, ("labels",)):
         answer = model(**batch)
-        if isinstance(answer, Tensor):
+        if "labels" in batch and isinstance(answer, Tensor):
             raise TypeError(
                 f"{type(model).__name__} was given labels and answers with a Tensor: it must "
                 "answer with .loss, or take no labels; or give the Trainer a compute_loss"
             )
-        return Result(answer.loss, getattr(answer, "logits", None))
+        return Result(getattr(answer, "loss", None), _logits(answer))
     others = {name: value for name, value in batch.items() if name != "labels"}
     return _cross_entropy(model(**others), batch["labels"])
 
 
 def _cross_entropy(answer: Any, labels: Any) -> Result:
-    logits = answer if isinstance(answer, Tensor) else answer.logits
+    logits = _logits(answer)
+    if logits is None:
+        raise TypeError(
+            f"a model answers with a Tensor or with .logits, not {type(answer).__name__}"
+        )
     full = logits.astype("float32") if logits.dtype.itemsize < 4 else logits
     return Result(F.cross_entropy(full, labels), full)
 
 
+def _logits(answer: Any) -> Tensor | None:
+    return answer if isinstance(answer, Tensor) else getattr(answer, "logits", None)
+
+
 def result_of(compute_loss: ComputeLoss, model: Module, batch: Batch) -> Result:
-    """compute_loss, with or without outputs, as a Result. Raises TypeError for what is no loss."""
+    """compute_loss, with or without outputs, as a Result. Raises TypeError for what is no loss;
+    None is one where there are outputs."""
     answer = compute_loss(model, batch)
     loss, outputs = answer if isinstance(answer, tuple) else (answer, None)
+    if loss is None and outputs is not None:
+        return Result(None, outputs)
     if not isinstance(loss, Tensor) or loss.size != 1:
         shown = f"a Tensor {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
         raise TypeError(f"compute_loss: the loss is one number on the tape, not {shown}")
@@ -116,21 +131,27 @@ def onto(batch: Batch, device: str, dtype: str | None = None) -> Batch:
     return tuple(moved("" if i == last and i else "input", v) for i, v in enumerate(batch))
 
 
-def check_batch(model: Module, batch: Any) -> None:
-    """Refuse columns that the model does not take, and labels that are no numbers, by name."""
-    if isinstance(batch, Mapping):
-        columns = [name for name in batch if name != "labels"]
-        unknown = [name for name in columns if name not in _accepted(model, columns)]
-        if unknown:
-            raise ValueError(
-                f"the data has the columns {', '.join(unknown)}, which {type(model).__name__}"
-                f".forward{inspect.signature(model.forward)} does not take: rename or leave out"
-            )
-    elif not isinstance(batch, tuple):
+def check_batch(model: Module, batch: Any, any_columns: bool = False) -> None:
+    """Refuse, by name, columns that the model does not take (unless any_columns) and texts."""
+    if not isinstance(batch, (tuple, Mapping)):
         raise TypeError(f"a batch is a tuple or a dict of arrays, not a {type(batch).__name__}")
+    if isinstance(batch, Mapping) and not any_columns:
+        _check_columns(model, [name for name in batch if name != "labels"])
     for array in batch.values() if isinstance(batch, Mapping) else batch:
         if isinstance(array, np.ndarray) and array.dtype.kind not in "fiub":
             raise TypeError(f"a batch holds {array.dtype}: turn texts into numbers first")
+        if not hasattr(array, "shape"):
+            raise TypeError(f"a batch holds a {type(array).__name__}: the collator makes arrays")
+
+
+def _check_columns(model: Module, columns: list[str]) -> None:
+    unknown = [name for name in columns if name not in _accepted(model, columns)]
+    if unknown:
+        takes = f"{type(model).__name__}.forward{inspect.signature(model.forward)}"
+        raise ValueError(
+            f"the data has the columns {', '.join(unknown)}, which {takes} does not take: rename "
+            'them (targets are "labels"), leave them out, or give a compute_loss'
+        )
 
 
 def _accepted(model: Module, names: Any) -> set[str]:

@@ -47,6 +47,8 @@ class Progress(Callback):
         self.bar: Any = None
 
     def on_train_begin(self, trainer: Any) -> None:
+        if self.disable:  # tqdm starts a thread even for a bar that it does not show
+            return
         from tqdm import tqdm
 
         self.bar = tqdm(
@@ -59,11 +61,14 @@ class Progress(Callback):
         )
 
     def on_step_end(self, trainer: Any) -> None:
-        self.bar.update()
+        if self.bar is not None:
+            self.bar.update()
 
     def on_log(self, trainer: Any, row: dict[str, Any]) -> None:
-        if "loss" in row:
+        if self.bar is not None:
             self.bar.set_postfix(loss=f"{row['loss']:.4g}", refresh=False)
 
     def on_train_end(self, trainer: Any) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

@@ -68,7 +68,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ValueError(f"{path}: its SHA-256 does not fit its content: the file is damaged")
     try:
         return _sorted_out(arrays, json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: its state is no state of a run: {error!r:.100}") from None
 
 

@@ -47,8 +47,8 @@ def evaluate(
     compute_metrics: ComputeMetrics | None,
     keep: bool = False,
 ) -> Predictions:
-    """The mean loss over all targets, as {"loss": …}; the accuracy where outputs are scores of
-    classes; with `compute_metrics` what that says. keep: outputs even without it.
+    """The mean loss over all targets, as {"loss": …}, where there are labels; the accuracy where
+    outputs are scores of classes; with `compute_metrics` what that says. keep: outputs in any case.
     """
     loss, targets, right, judged = 0.0, 0, 0, 0
     outputs: list[np.ndarray] = []
@@ -56,30 +56,37 @@ def evaluate(
     with evaluating(model):
         for batch in batches:
             result, count = forward(batch), count_targets(batch)
-            loss, targets = loss + result.loss.item() * count, targets + count
+            if result.loss is not None:
+                loss, targets = loss + result.loss.item() * count, targets + count
             truth = labels_of(batch)
             hits, counted = _hits(result.outputs, truth)
             right, judged = right + hits, judged + counted
             if result.outputs is not None and (keep or compute_metrics):
                 outputs.append(result.outputs.numpy().copy())
                 labels += [] if truth is None else [to_host(truth)]
-    metrics = {"loss": loss / targets if targets else float("nan")}
+    metrics = {"loss": loss / targets} if targets else {}
     if judged:
         metrics["accuracy"] = right / judged
     said = _joined(outputs) if outputs else np.zeros(0)
     true = _joined(labels) if labels else None
-    if compute_metrics is not None:
-        if not outputs or true is None:
+    if compute_metrics is not None and true is not None:
+        if not outputs:
             raise TypeError("compute_metrics needs outputs: compute_loss must give (loss, outputs)")
-        metrics |= {name: float(value) for name, value in compute_metrics(said, true).items()}
+        metrics |= _numbers(compute_metrics(said, true))
     return Predictions(said, true, metrics)
+
+
+def _numbers(found: Any) -> Metrics:
+    if not isinstance(found, dict):
+        raise TypeError(f"compute_metrics gives a dict of numbers, not {type(found).__name__}")
+    return {str(name): float(value) for name, value in found.items()}
 
 
 def _hits(outputs: Tensor | None, labels: Any) -> tuple[int, int]:
     """(right, judged) where outputs are scores (..., classes) and labels whole numbers (...)."""
     if outputs is None or labels is None or labels.dtype.kind not in "iu":
         return 0, 0
-    if outputs.shape[:-1] != labels.shape:
+    if outputs.shape[:-1] != labels.shape or outputs.shape[-1] < 2:
         return 0, 0
     judged = labels != IGNORED
     return int(((outputs.data.argmax(axis=-1) == labels) & judged).sum()), int(judged.sum())

@@ -1,4 +1,4 @@
-"""Ctrl-C in a run: noted at once, obeyed between two steps."""
+"""Ctrl-C, or a polite kill, in a run: noted at once, obeyed between two steps."""
 
 from __future__ import annotations
 
@@ -11,28 +11,39 @@ from typing import Any
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed."""
+    """Whether Ctrl-C was pressed, or SIGTERM came."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = 0
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.asked:  # the second time: at once
-            raise KeyboardInterrupt
-        self.asked = True
+            self.leave()
+        self.asked = number
         print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    def leave(self) -> None:
+        """End as the signal would have."""
+        if self.asked == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
 
 
 @contextmanager
 def on_ctrl_c() -> Iterator[Interrupt]:
-    """Within the block the first Ctrl-C only sets `asked`; elsewhere than in the main thread
-    nothing changes."""
+    """Within the block the first Ctrl-C or SIGTERM only sets `asked`.
+
+    Nothing changes elsewhere than in the main thread, and for a signal that is ignored or handled
+    outside Python.
+    """
     interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, interrupt)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -27,12 +28,16 @@ class RunLog:
         self._columns: dict[str, list[str]] = {}
 
     def add(self, kind: str, row: dict[str, Any]) -> None:
-        """A row of training ("train"), of an evaluation ("eval"), or an event ("test", …)."""
+        """A row of training ("train"), of an evaluation ("eval"), or an event ("test", …).
+
+        The columns of a CSV file are those of its first row; what comes later is in log.jsonl.
+        """
         row = {"kind": kind, **row}
         self.history.append(row)
         if self.folder is None:
             return
-        _append(self.folder / FILES["all"], json.dumps(row, ensure_ascii=False) + "\n")
+        numbers = {name: _finite(value) for name, value in row.items()}
+        _append(self.folder / FILES["all"], json.dumps(numbers, ensure_ascii=False) + "\n")
         if kind in FILES:
             self._add_csv(kind, {k: v for k, v in row.items() if k != "kind"})
 
@@ -50,6 +55,11 @@ class RunLog:
             return {}
         paths = {name: self.folder / name for name in FILES.values()}
         return {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+
+    def clear(self) -> None:
+        """Forget the rows of an earlier run; those of the test set stay."""
+        self.history = [row for row in self.history if row["kind"] == "test"]
+        self._columns.clear()
 
     def go_back(self, position: dict[str, int]) -> None:
         """Cut off what was written after a checkpoint, a torn last row included."""
@@ -73,14 +83,13 @@ class RunLog:
         path = self.folder / FILES["all"]  # type: ignore[operator]
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
         return [row for row in map(_parsed, lines) if row is not None]
 
-    def delete(self) -> None:
-        """Remove the files of an earlier run."""
-        if self.folder is not None:
-            for name in FILES.values():
-                (self.folder / name).unlink(missing_ok=True)
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for NaN or infinity: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -30,6 +30,8 @@ class TrainerState:
     best_step: int | None = None
     worse: int = 0
     """Evaluations since the best one."""
+    seconds: float = 0.0
+    """Of training, processes before this one included."""
     stopped: str = ""
     """Why the run ended before its last step."""
 
@@ -60,6 +62,25 @@ class TrainerState:
         else:
             self.worse += 1
         return better
+
+    @classmethod
+    def from_dict(cls, saved: Any) -> TrainerState:
+        """What `to_dict` gave. Raises TypeError or ValueError for what it cannot have given."""
+        state = cls(**saved)
+        for field in fields(cls):
+            value, usual = getattr(state, field.name), getattr(cls, field.name)
+            good = (
+                isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+            )
+            if field.name.startswith("best"):
+                good = good or value is None
+            elif isinstance(usual, str):
+                good = isinstance(value, str)
+            elif isinstance(usual, int):
+                good = isinstance(value, int) and value >= 0
+            if not good:
+                raise ValueError(f"its state has {field.name} {value!r:.40}")
+        return state
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

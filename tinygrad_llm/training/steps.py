@@ -12,7 +12,7 @@ from tinygrad_llm import nn, optim
 from tinygrad_llm.backend import to_host
 from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.training.arguments import TrainingArguments
-from tinygrad_llm.training.batches import Batch, ComputeLoss, Result, count_targets, forward
+from tinygrad_llm.training.batches import Batch, ComputeLoss, count_targets, forward
 
 CLASSES: dict[str, type[optim.Optimizer]] = {
     "adamw": optim.AdamW,
@@ -48,17 +48,26 @@ class Stepper:
         self.model, self.args, self.compute_loss = model, args, compute_loss
         self.optimizer, self.schedule = optimizer, schedule
         self.scaler = optim.GradScaler() if args.fp16 else None
+        self.parameters = list(model.parameters())
         self.learning = [p for g in optimizer.param_groups for p in g["params"]]
+        strange = len({id(p) for p in self.learning} - {id(p) for p in self.parameters})
+        if strange:
+            raise ValueError(
+                f"Trainer: {strange} of the optimizer's {len(self.learning)} parameters are not of "
+                "this model: make the optimizer after the model, from model.parameters()"
+            )
 
-    def forward(self, batch: Batch) -> Result:
+    def forward(self, batch: Batch) -> Tensor:
         """The loss of one batch, in float16 where the arguments say so."""
-        result = forward(self.model, self.compute_loss, batch, self.args.fp16)
-        if not result.loss.requires_grad:
+        loss = forward(self.model, self.compute_loss, batch, self.args.fp16).loss
+        if loss is None:
+            raise ValueError("Trainer: there is no loss: the data has no labels")
+        if not loss.requires_grad:
             raise RuntimeError(
                 "compute_loss: no gradient can come back from the loss: it must be computed from "
                 "the model's output, by functions of Tensors"
             )
-        return result
+        return loss
 
     def step(self, batches: Sequence[Batch], number: int) -> Step:
         """Update the weights by the mean gradient over all targets of the batches (F66).
@@ -67,12 +76,13 @@ class Stepper:
         sizes, with any of their labels ignored, add up to what one large batch would give.
         Raises FloatingPointError, before the weights change, for what is not finite.
         """
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:  # those too that this optimizer does not move
+            parameter.grad = None
         counts = [count_targets(batch) for batch in batches]
         total, mean = sum(counts), 0.0
         for batch, count in zip(batches, counts):
             share = count / total if total else 0.0
-            loss = self.forward(batch).loss
+            loss = self.forward(batch)
             value = loss.item()
             if not math.isfinite(value):
                 self._refuse(number, f"the loss is {value}", batch)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tinygrad_llm import data, nn, optim
-from tinygrad_llm.backend import manual_seed
-from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.backend import manual_seed, random
 from tinygrad_llm.training import folder as files
 from tinygrad_llm.training.arguments import TrainingArguments
 from tinygrad_llm.training.batches import (
@@ -22,13 +20,12 @@ from tinygrad_llm.training.batches import (
     check_batch,
     count_rows,
     default_loss,
-    forward,
 )
 from tinygrad_llm.training.callbacks import Callback, Progress
 from tinygrad_llm.training.estimate import estimate
-from tinygrad_llm.training.evaluation import ComputeMetrics, Metrics, Predictions, evaluate
+from tinygrad_llm.training.evaluation import ComputeMetrics, evaluating
+from tinygrad_llm.training.evaluator import Evaluator, as_dataset, same_data
 from tinygrad_llm.training.interrupt import Interrupt, on_ctrl_c
-from tinygrad_llm.training.logs import RunLog
 from tinygrad_llm.training.state import TrainerState
 from tinygrad_llm.training.steps import Step, Stepper, make_optimizer, make_schedule
 
@@ -41,7 +38,7 @@ class TrainOutput(NamedTuple):
     metrics: dict[str, Any]
 
 
-class Trainer:
+class Trainer(Evaluator):
     """Trains a model on a dataset as `TrainingArguments` say, evaluates, logs, saves, resumes.
 
     train_dataset, eval_dataset, test_dataset: a `data.Dataset`, or arrays (x, labels), all (N, …).
@@ -72,44 +69,55 @@ class Trainer:
         transform: Any = None,
         length: Callable[[Any], int] | None = None,
     ):
-        self.model, self.args = model, args or TrainingArguments()
-        self.train_dataset = _dataset(train_dataset)
-        self.eval_dataset = _dataset(eval_dataset)
-        self.test_dataset = _dataset(test_dataset)
-        self.data_collator, self.transform = data_collator, transform
-        self.length, self.compute_loss = length, compute_loss
-        self.compute_metrics = compute_metrics
-        self.callbacks = [Progress(self.args.disable_tqdm or self.args.quiet or None), *callbacks]
-        self.folder = Path(self.args.output_dir) if self.args.output_dir else None
-        self.state = TrainerState()
-        self.log = RunLog(self.folder)
+        args = args or TrainingArguments()
+        super().__init__(
+            model, args, eval_dataset, test_dataset, data_collator, compute_loss, compute_metrics
+        )
+        self.train_dataset = as_dataset(train_dataset)
+        self.transform, self.length = transform, length
+        self.callbacks = [Progress(args.disable_tqdm or args.quiet or None), *callbacks]
         self.total_steps = 0
-        self._started = time.perf_counter()
+        self._clock = time.perf_counter()
         self._given_optimizer = optimizer
         self._best: dict[str, Any] | None = None  # the best weights, where there is no folder
-        if self.args.wants_best and self.eval_dataset is None:
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what contradicts itself."""
+        args, name = self.args, self.args.best_metric
+        if any(isinstance(each, type) for each in self.callbacks):
+            raise TypeError("Trainer: callbacks are objects: write MyCallback(), not MyCallback")
+        if args.wants_best and self.eval_dataset is None:
             raise ValueError("Trainer: the best weights are wanted, and there is no eval_dataset")
+        known = name in ("eval_loss", "eval_accuracy") or self.compute_metrics is not None
+        if args.wants_best and not known:
+            raise ValueError(f"metric_for_best_model: {name} needs a compute_metrics that gives it")
+        for what, dataset in (("train", self.train_dataset), ("eval", self.eval_dataset)):
+            if same_data(dataset, self.test_dataset):
+                raise ValueError(f"Trainer: test_dataset is {what}_dataset: hold rows out for it")
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """The rows of the log."""
-        return self.log.history
+    def best_step(self) -> int | None:
+        """The step of the best evaluation so far, where the best weights are wanted."""
+        return self.state.best_step if self.args.wants_best else None
 
     # Training
 
     def train(self, resume_from_checkpoint: bool | str | Path | None = None) -> TrainOutput:
-        """All steps. resume_from_checkpoint: True for the newest in output_dir, or a file.
+        """All steps. resume_from_checkpoint: True for the newest in output_dir (a run that was
+        killed before its first begins again), or a file.
 
         Raises ValueError for data, arguments or a file that do not fit, before the first step;
         FloatingPointError for a loss or gradient that is not finite, with the step and the first
         bad parameter; KeyboardInterrupt after Ctrl-C, when all is saved.
         """
         self._prepare()
-        if resume_from_checkpoint:
+        again = resume_from_checkpoint is True and files.has_only_begun(self.folder)
+        if resume_from_checkpoint and not again:
             self._resume(resume_from_checkpoint)
         else:
-            self._begin()
-        self._started = time.perf_counter()
+            self._begin(again)
+        self._clock = time.perf_counter()
         self._tell("on_train_begin")
         try:
             with on_ctrl_c() as interrupt:
@@ -127,9 +135,10 @@ class Trainer:
         args = self.args
         if self.train_dataset is None:
             raise ValueError("Trainer: there is no train_dataset")
-        self._first_batch = next(iter(self._loader(self.train_dataset, shuffle=False)))
-        check_batch(self.model, self._first_batch)
-        self.loader = self._loader(self.train_dataset, shuffle=True)
+        own = self.compute_loss is not default_loss
+        self.first_batch = next(iter(self._training_loader(shuffle=False)))
+        check_batch(self.model, self.first_batch, any_columns=own)
+        self.loader = self._training_loader(shuffle=True)
         self.steps_per_epoch = -(-len(self.loader) // args.gradient_accumulation_steps)
         self.total_steps = args.max_steps
         if args.max_steps < 0:
@@ -137,39 +146,52 @@ class Trainer:
         optimizer = self._given_optimizer or make_optimizer(self.model, args)
         schedule = make_schedule(optimizer, args, self.total_steps)
         self.stepper = Stepper(self.model, args, self.compute_loss, optimizer, schedule)
+        if self.eval_dataset is not None and args.eval_strategy != "no":
+            self._try_evaluation(own)
 
-    def _loader(self, dataset: Any, shuffle: bool, size: int | None = None) -> data.DataLoader:
-        """Of training, in random order or not; with a size, for evaluation."""
-        args, training = self.args, size is None
+    def _try_evaluation(self, own: bool) -> None:
+        """One batch of the evaluation, so that nothing in it goes wrong after an epoch."""
+        batch = next(iter(self._loader(self.eval_dataset)))
+        check_batch(self.model, batch, any_columns=own)
+        with evaluating(self.model), random.replay(random.state()):
+            self._forward(batch)
+
+    def _training_loader(self, shuffle: bool) -> data.DataLoader:
+        """In random order, with augmentation; or in order, to look at the first batch."""
+        args = self.args
         return data.DataLoader(
-            dataset,
-            batch_size=size or args.per_device_train_batch_size,
+            self.train_dataset,
+            batch_size=args.per_device_train_batch_size,
             shuffle=shuffle,
             drop_last=shuffle and args.dataloader_drop_last,
             collate=self.data_collator,
             transform=self.transform if shuffle else None,
             length=self.length if shuffle else None,
-            prefetch=args.dataloader_prefetch if training else 0,
-            stream="batches" if training else "evaluation",
+            prefetch=args.dataloader_prefetch if shuffle else 0,
         )
 
-    def _begin(self) -> None:
-        """A run from its first step, in a folder where none has been."""
-        files.make_ready(self.folder, self.log, self.args.overwrite_output_dir)
+    def _begin(self, again: bool = False) -> None:
+        """A run from its first step; again: one that was begun there and did not get far."""
         self.state, self._best = TrainerState(), None
+        expectations = self._expectations()
+        files.check_saveable(self)
+        if self.folder is not None:
+            files.make_ready(self, self.args.overwrite_output_dir or again)
+        self.log.clear()
         manual_seed(self.args.seed)
-        self._say(self._expectations())
+        self._say(expectations)
 
     def _expectations(self) -> str:
         def loss() -> Any:
-            return self.stepper.forward(self._first_batch).loss
+            return self.stepper.forward(self.first_batch)
 
         batches = self.total_steps * self.args.gradient_accumulation_steps
         return estimate(self.model, self.stepper.optimizer, loss).text(batches)
 
     def _resume(self, which: bool | str | Path) -> None:
         """Take everything back as it was at a checkpoint."""
-        self.state = files.resume(self, which)
+        self.log.clear()
+        self.state = files.resume(self, files.chosen(self.folder, which))
         patience = self.args.early_stopping_patience
         if not patience or self.state.worse < patience:
             self.state.stopped = ""
@@ -182,7 +204,8 @@ class Trainer:
             for batches in _groups(iter(self.loader), size):
                 self._step(batches)
                 if interrupt.asked:
-                    self._leave()
+                    self._save_and_say()
+                    interrupt.leave()
                 if self.state.step >= self.total_steps or self.state.stopped:
                     return
 
@@ -193,6 +216,8 @@ class Trainer:
         self.state.add(done.loss, done.targets, sum(map(count_rows, batches)))
         self.state.skipped += done.skipped
         self.state.epoch = self.state.step / self.steps_per_epoch
+        self.state.seconds += time.perf_counter() - self._clock
+        self._clock = time.perf_counter()
         if self.state.step % args.logging_steps == 0:
             self._log_step(done)
         better = False
@@ -218,7 +243,7 @@ class Trainer:
             "learning_rate": done.rate,
             "grad_norm": done.norm,
             "rows": self.state.rows,
-            "seconds": round(time.perf_counter() - self._started, 3),
+            "seconds": round(self.state.seconds, 3),
         }
         self.log.add("train", row)
         self._tell("on_log", row)
@@ -228,24 +253,24 @@ class Trainer:
         if self.folder is not None:
             self._tell("on_save", files.save(self))
 
-    def _leave(self) -> None:
-        """Ctrl-C: save, say how to go on, and go."""
+    def _save_and_say(self) -> None:
+        """Ctrl-C: save, and say how to go on."""
         if self.folder is None:
-            raise KeyboardInterrupt("nothing is saved: there is no output_dir")
+            self._say("nothing is saved: there is no output_dir")
+            return
         self._save()
         self._say(
             f"saved after step {self.state.step} of {self.total_steps}, in {self.folder}: "
             "go on with\ntrain(resume_from_checkpoint=True)"
         )
-        raise KeyboardInterrupt
 
     def _finish(self) -> TrainOutput:
         """Best weights back, weights into a file, the last words."""
-        state, seconds = self.state, time.perf_counter() - self._started
+        state, seconds = self.state, self.state.seconds
         if self.args.wants_best:
             self._take_best()
         if self.folder is not None:
-            self.save_model(self.folder / "model.safetensors")
+            self.save_model(self.folder / files.MODEL)
         loss = state.all_loss_sum / state.all_targets if state.all_targets else math.nan
         metrics: dict[str, Any] = {
             "train_runtime": seconds,
@@ -267,31 +292,18 @@ class Trainer:
         return text
 
     def _take_best(self) -> None:
-        if self.state.best_step is None:
-            self._say(f"no evaluation gave a finite {self.args.best_metric}: the last weights stay")
+        """The best weights into the model; where there are none any more, the last ones stay."""
+        step = self.state.best_step
+        if step is None:
+            self._say(f"no best {self.args.best_metric} is known: the last weights stay")
         elif self.folder is None:
             self.model.load_state_dict(self._best or {})
         else:
-            self.model.load_state_dict(files.weights_of(self.folder, self.state.best_step))
-
-    # Evaluation
-
-    def evaluate(self, dataset: Any = None) -> Metrics:
-        """{"eval_loss", "eval_accuracy", …} of the model as it is; no gradient, no dropout."""
-        found = self.predict(self.eval_dataset if dataset is None else dataset, keep=False)
-        return {f"eval_{name}": value for name, value in found.metrics.items()}
-
-    def predict(self, dataset: Any, keep: bool = True) -> Predictions:
-        """Outputs for every row, in order, with the metrics."""
-        dataset, size = _dataset(dataset), self.args.per_device_eval_batch_size
-        if dataset is None:
-            raise ValueError("Trainer: there is no dataset to evaluate on: give one")
-
-        def run(batch: Batch) -> Any:
-            return forward(self.model, self.compute_loss, batch, self.args.fp16)
-
-        loader = self._loader(dataset, shuffle=False, size=size)
-        return evaluate(self.model, loader, run, self.compute_metrics, keep)
+            try:
+                self.model.load_state_dict(files.weights_of(self.folder, step))
+            except (OSError, ValueError) as error:
+                self.state.best_step = None
+                warnings.warn(f"the last weights stay, for the best ones: {error}", stacklevel=4)
 
     def _evaluate_and_judge(self) -> bool:
         """One row of the log; whether it is the best so far."""
@@ -311,29 +323,6 @@ class Trainer:
             self.stop(f"{name} no better in {self.state.worse} evaluations")
         return better
 
-    def test(self) -> Metrics:
-        """The metrics of the test set, which is read once: choose before, by the validation set.
-
-        The log says when. Raises RuntimeError the second time, in a later process too.
-        """
-        if self.test_dataset is None:
-            raise ValueError("Trainer: there is no test_dataset")
-        seen = files.test_record(self.folder) or next(
-            (row for row in self.history if row["kind"] == "test"), None
-        )
-        if seen:
-            raise RuntimeError(
-                f"the test set was read at {seen['time']}, after step {seen['step']}: "
-                "a second look makes it a validation set; choose by eval_dataset"
-            )
-        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        found = self.predict(self.test_dataset, keep=False).metrics
-        metrics = {f"test_{name}": value for name, value in found.items()}
-        row = {"step": self.state.step, "time": now, **metrics}
-        files.keep_test_record(self.folder, row)
-        self.log.add("test", row)
-        return metrics
-
     def save_model(self, path: str | Path) -> None:
         """The weights alone, for `nn.load_weights`."""
         nn.save_weights(self.model, path)
@@ -341,22 +330,6 @@ class Trainer:
     def _tell(self, moment: str, *what: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, moment)(self, *what)
-
-    def _say(self, text: str) -> None:
-        if not self.args.quiet:
-            print(text)
-
-
-def _dataset(given: Any) -> Any:
-    """Arrays as a dataset; a dataset as it is."""
-    if isinstance(given, tuple) and all(isinstance(each, np.ndarray) for each in given):
-        return data.ArrayDataset(*given)
-    if isinstance(given, (tuple, np.ndarray, Tensor)):
-        raise TypeError(
-            "Trainer: a dataset is a tuple of NumPy arrays, (x, labels), or has len() and [i], as "
-            f"data.ArrayDataset; not a {type(given).__name__}"
-        )
-    return given
 
 
 def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
