@@ -82,8 +82,9 @@ def moved_by(image, down, right):
     return result
 
 
-@given(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5))
+@given(st.integers(0, 5), st.integers(1, 5), st.integers(1, 5))
 def test_shift_moves_each_image_by_whole_pixels(most, height, width):
+    most = min(most, max(height, width))
     images = images_of((6, height, width)) + 1
     steps = range(-most, most + 1)
     for image, result in zip(images, augment.shift(images, most, rng(most))):
@@ -175,6 +176,41 @@ def test_whole_numbers_are_rounded_and_stay_in_their_range():
     assert augment._as_dtype(row * 0.6, row.dtype).tolist() == [[[1, 0, 0]]]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int32, np.uint16, np.int8])
+def test_whole_numbers_at_both_ends_of_their_range_do_not_wrap(dtype):
+    ends = np.iinfo(dtype)
+    for end in (ends.min, ends.max):
+        images = np.full((4, 5, 5), end, dtype)
+        assert np.array_equal(augment.noise(images, 0, rng()), images)
+        assert np.array_equal(augment.rotate(images, 0, rng()), images)
+        inner = augment.rotate(images, 180, rng())[:, 2, 2].tolist()
+        assert all(abs(value - end) <= abs(end) * 1e-6 for value in inner)
+        noisy = augment.noise(images, float(ends.max) / 8, rng())
+        assert (noisy == end).any() and (noisy != end).any()
+        away = [abs(value - end) for value in noisy.ravel().tolist()]
+        assert max(away) < (int(ends.max) - int(ends.min)) * 0.9
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_noise_is_finite(dtype):
+    most = float(np.finfo(dtype).max) / 16
+    assert np.isfinite(augment.noise(np.zeros((50, 40, 40), dtype), most, rng())).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_does_not_spread_where_it_has_no_weight(bad):
+    images = images_of((1, 5, 5))
+    images[0, 2, 1] = bad
+    assert np.array_equal(augment.rotate(images, 0, rng()), images, equal_nan=True)
+    quarter = augment._turned(images, np.full(1, np.pi / 2))
+    assert 0 < (~np.isfinite(quarter)).sum() <= 4
+
+
+def test_a_shift_as_far_as_the_picture_is_the_last_one():
+    images = images_of((40, 3, 5)) + 1
+    assert (augment.shift(images, 5, rng()).sum(axis=(1, 2)) == 0).any()
+
+
 def test_in_a_loader_every_epoch_sees_other_images_and_the_labels_stay():
     images, labels = load_digits()
 
@@ -192,10 +228,27 @@ def test_in_a_loader_every_epoch_sees_other_images_and_the_labels_stay():
     ("call", "error", "message"),
     [
         (partial(augment.shift, np.ones((2, 3, 3)), -1), ValueError, "shift: most is .*not -1"),
-        (partial(augment.shift, np.ones((2, 3, 3)), 0.5), TypeError, ".*integer"),
+        (partial(augment.shift, np.ones((2, 3, 5)), 6), ValueError, "shift: most .*0 to 5.*not 6"),
+        (partial(augment.shift, np.ones((2, 3, 3)), 2**63), ValueError, "shift: most .*not 92"),
+        (
+            partial(augment.shift, np.ones((2, 3, 3)), 0.5),
+            TypeError,
+            "shift: most must be an integer",
+        ),
         (partial(augment.rotate, np.ones((2, 3, 3)), -5), ValueError, "rotate: degrees .*not -5"),
         (partial(augment.rotate, np.ones((2, 3, 3)), np.nan), ValueError, "rotate: degrees .*nan"),
+        (partial(augment.rotate, np.ones((2, 3, 3)), np.inf), ValueError, "rotate: degrees .*inf"),
+        (partial(augment.rotate, np.ones((2, 3, 3)), 1.7e308), ValueError, "rotate: .*0 to 360, n"),
+        (partial(augment.rotate, np.ones((2, 3, 3)), 361), ValueError, "rotate: degrees .*not 361"),
+        (partial(augment.rotate, np.ones((2, 3, 3)), "5"), TypeError, "rotate: degrees is a numb"),
+        (partial(augment.rotate, np.ones((2, 3, 3)), True), TypeError, "rotate: degrees .*True"),
         (partial(augment.noise, np.ones((2, 3, 3)), -0.1), ValueError, "noise: deviation .*-0.1"),
+        (partial(augment.noise, np.ones((2, 3, 3)), np.nan), ValueError, "noise: deviation .*nan"),
+        (partial(augment.noise, np.ones((2, 3, 3)), 1j), TypeError, "noise: deviation is a number"),
+        (partial(augment.noise, np.ones((2, 3, 3), "f4"), 1e39), ValueError, "noise: .*1e.39"),
+        (partial(augment.noise, np.ones((2, 3, 3), "f2"), 5e3), ValueError, "noise: .*5000.0"),
+        (partial(augment.noise, np.ones((2, 3, 3), "u1"), 1e39), ValueError, "noise: .*1e.39"),
+        (partial(augment.noise, np.ones((2, 3, 3)), 1e308), ValueError, "noise: .*1e.308"),
         (partial(augment.flip, np.ones((2, 9))), ValueError, r"flip: images have shape \(2, 9\)"),
         (partial(augment.flip, np.ones(9)), ValueError, r"flip: images have shape \(9,\)"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 import numpy as np
@@ -108,6 +109,34 @@ def test_the_report_fits_a_terminal(count, first):
     assert int(shown[0]) == max(count - 1, 0)
     if "more" in shown:
         assert len(shown[1:-3]) + int(shown[-2]) == count - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u200b", "\ufeff\u2060", " \u200b\u3000\u200d ", "\u00ad", "\ufe0f", "\u3164\U000e0020"],
+)
+def test_a_text_of_which_nothing_can_be_seen_is_empty(text):
+    cleaned = clean([text, f"a{text}b"], [0, 1])
+    assert cleaned.report.empty.tolist() == [0] and cleaned.kept.tolist() == [1]
+    assert cleaned.texts[0] == f"a{text}b".replace("\ufeff", "")
+
+
+@pytest.mark.parametrize("text", ["\u0600", "\u0301", "\u2800", ".", "\u2010", "\ufffc", "\u3165"])
+def test_what_can_be_seen_is_not_empty(text):
+    assert clean([text]).texts == [text]
+
+
+@pytest.mark.parametrize("label", [["x"], {"x": 1}, np.array([1, 2]), (["x"],)])
+def test_a_label_that_cannot_be_hashed_is_named_by_its_row(label):
+    kind = type(label).__name__
+    with pytest.raises(TypeError, match=rf"^clean: the label of row 1 is a {kind}; give a text, "):
+        clean(["a", "b"], [0, label])
+
+
+@pytest.mark.parametrize("label", [math.nan, np.float32("nan"), np.float64("nan")])
+def test_nan_is_no_label(label):
+    with pytest.raises(ValueError, match=r"^clean: the label of row 2 is NaN; give one, or remove"):
+        clean(["a", "b", "a"], [0.0, math.inf, label])
 
 
 def test_nothing_to_clean_is_fine():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_llm import Tensor
-from tinygrad_llm.data import ArrayDataset, Dataset, ListDataset, Subset, load_digits
+from tinygrad_llm.data import ArrayDataset, DataLoader, Dataset, ListDataset, Subset, load_digits
 
 X, Y = np.arange(12.0, dtype=np.float32).reshape(4, 3), np.array([0, 1, 0, 2])
 
@@ -66,6 +66,15 @@ def test_a_subset_gives_the_rows_of_its_indices(indices, data):
     rows, labels = part.take(np.array(chosen, dtype=np.int64))
     expected = np.array(indices, dtype=np.int64)[np.array(chosen, dtype=np.int64)]
     assert np.array_equal(rows, X[expected]) and np.array_equal(labels, Y[expected])
+
+
+@pytest.mark.parametrize("dataset", [ArrayDataset(X), ListDataset([(row,) for row in X])])
+def test_rows_without_labels_are_tuples_of_one_and_so_are_their_batches(dataset):
+    (row,) = dataset[1]
+    assert np.array_equal(row, X[1])
+    batches = list(DataLoader(dataset, 3))
+    assert [len(batch) for batch in batches] == [1, 1]
+    assert np.array_equal(np.concatenate([x for (x,) in batches]), X)
 
 
 def test_a_subset_of_a_subset_and_of_a_list():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm import Tensor, manual_seed
+from tinygrad_llm import manual_seed
 from tinygrad_llm.backend import random
 from tinygrad_llm.data import ArrayDataset, DataLoader, ListDataset, Padding, Subset, minibatches
 
@@ -343,88 +342,3 @@ def test_another_process_goes_on():
     first, state = process(None, 5)
     rest, _ = process(state, 7)
     assert first + rest == whole
-
-
-DATASET = ArrayDataset(np.arange(6))
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"dataset": ListDataset([])}, "the dataset is empty; give at least one row"),
-        ({"batch_size": 0}, "batch_size is at least 1, not 0"),
-        ({"batch_size": -3}, "batch_size is at least 1, not -3"),
-        ({"prefetch": -1}, "prefetch is at least 0, not -1"),
-        ({"batch_size": 7, "drop_last": True}, "drop_last with batch_size 7 leaves out all 6 rows"),
-    ],
-)
-def test_settings_that_give_no_batch_are_one_clear_line(kwargs, message):
-    with pytest.raises(ValueError, match=rf"^DataLoader: {message}.*$"):
-        DataLoader(**{"dataset": DATASET, **kwargs})
-
-
-@pytest.mark.parametrize(
-    "value",
-    [(np.ones(3), np.ones(3)), {"input_ids": [1]}, np.ones(3), Tensor(np.ones(3)), iter([1]), 3],
-)
-def test_columns_and_what_is_no_dataset_are_refused(value):
-    with pytest.raises(TypeError, match=rf"unlike this {type(value).__name__}; give ArrayDataset"):
-        DataLoader(value)
-
-
-@pytest.mark.parametrize("kwargs", [{"batch_size": 1.5}, {"prefetch": 0.5}])
-def test_half_a_batch_is_refused(kwargs):
-    with pytest.raises(TypeError, match="integer"):
-        DataLoader(DATASET, **kwargs)
-
-
-def test_a_length_is_an_integer():
-    with pytest.raises(TypeError, match="integer"):
-        iter(DataLoader(DATASET, length=lambda row: 0.5))
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"dataset": ArrayDataset(np.arange(7))}, "rows is 6 in the saved state and 7 here; make"),
-        ({"batch_size": 3}, "batch_size is 2 in the saved state and 3 here"),
-        ({"shuffle": False}, "shuffle is True in the saved state and False here"),
-        ({"drop_last": True}, "drop_last is False in the saved state and True here"),
-        ({"length": length_of}, "buckets is False in the saved state and True here"),
-        ({"transform": jitter}, "transform is False in the saved state and True here"),
-        ({"stream": "x"}, "stream is 'batches' in the saved state and 'x' here"),
-    ],
-)
-def test_a_state_of_other_settings_is_one_clear_line_and_changes_nothing(kwargs, message):
-    saved = DataLoader(DATASET, 2, shuffle=True)
-    next(iter(saved))
-    loader = DataLoader(**{"dataset": DATASET, "batch_size": 2, "shuffle": True, **kwargs})
-    before = loader.state_dict(), random.state()
-    with pytest.raises(ValueError, match=rf"^DataLoader: {message}.*$"):
-        loader.load_state_dict(saved.state_dict())
-    assert (loader.state_dict(), random.state()) == before
-
-
-def changed(state, **changes):
-    return {name: value for name, value in {**state, **changes}.items() if value != "without"}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (partial(changed, rows="without"), r"a state with \[.*\] is not a loader's; give what"),
-        (partial(changed, more=1), r"a state with \[.*'more'.*\] is not a loader's"),
-        (
-            partial(changed, delivered=4),
-            "{.*'delivered': 4.*} is no state of an epoch of 3 batches",
-        ),
-        (partial(changed, delivered=-1), "{.*'delivered': -1.*} is no state of an epoch"),
-        (partial(changed, offset=None), "{.*'offset': None.*} is no state of an epoch"),
-        (partial(changed, key=None, offset=None), "the state has 1 batches delivered and no key"),
-    ],
-)
-def test_what_is_no_state_is_one_clear_line(change, message):
-    loader = DataLoader(DATASET, 2, shuffle=True)
-    next(iter(loader))
-    with pytest.raises(ValueError, match=rf"^DataLoader: {message}.*$"):
-        loader.load_state_dict(change(loader.state_dict()))

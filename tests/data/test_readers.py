@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_llm.data import Sentence, read_conll, read_jsonl, read_labelled, read_text
+from tinygrad_llm.data import Sentence, manifest, read_conll, read_jsonl, read_labelled, read_text
 
 BOM = b"\xef\xbb\xbf"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\r\n"), min_size=1)
@@ -115,6 +118,35 @@ def test_missing_files_and_folders_are_named(tmp_path, read):
         read(str(tmp_path))
 
 
+@pytest.fixture(params=["device", "pipe", "socket"])
+def special(request, tmp_path, monkeypatch):
+    """The path of something that is no file, and what it is called."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    if request.param == "device":
+        yield os.devnull, "device"
+    elif request.param == "pipe":
+        os.mkfifo("special")
+        yield "special", "pipe"
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("special")
+            yield "special", "socket"
+
+
+@pytest.mark.parametrize("read", [read_labelled, read_jsonl, read_conll, read_text, manifest])
+def test_what_is_no_file_is_named_and_not_opened(special, read):
+    path, what = special
+    message = rf"^{path} is a {what} and no file; write what it gives to a file first$"
+    with pytest.raises(ValueError, match=message):
+        read(path)
+
+
+def test_a_link_to_a_file_is_a_file(file, tmp_path):
+    file.write_bytes(b"a\tb\n")
+    (tmp_path / "link").symlink_to(file)
+    assert read_labelled(tmp_path / "link").texts == ["a"]
+
+
 @pytest.mark.parametrize("separator", ["", "\n", "a\r"])
 def test_a_separator_must_separate(file, separator):
     with pytest.raises(ValueError, match=r"^read_labelled: separator .* separates nothing; use"):
@@ -174,6 +206,13 @@ def test_fields_may_have_types(file):
         ),
         (b'{"text": "a", "label": "b", "text": "a"}', r"the key 'text' stands there twice; .*"),
         (b'{"text": "a", "label": "b", "x": {"y": 1, "y": 2}}', r"the key 'y' stands there tw.*"),
+        (b'{"b": 1, "a": 2, "a": 3, "b": 4}', r"the key 'a' stands there twice; keep one .*"),
+        (
+            rb'{"text": "\ud800", "label": "b"}',
+            r"\\ud800 is half of a surrogate pair, .*; write .*",
+        ),
+        (rb'{"text": "a\uDFFF\ud83d", "label": "b"}', r"\\udfff is half of a .*; write both .*"),
+        (rb'{"text": "a", "label": "b", "x": [{"\ud83dy": 1}]}', r"\\ud83d is half of a .*"),
         (b"[" * 100_000, r"the JSON is nested too deeply; .*"),
         (b'{"a":' * 100_000, r"the JSON is nested too deeply; .*"),
     ],
@@ -183,6 +222,19 @@ def test_bad_json_lines_are_named(file, line, message):
     assert re.fullmatch(f", line 2: {message}", refused(read_jsonl, file, good + line))
     many = refused(read_jsonl, file, good + line + b"\n\n" + good + line)
     assert re.fullmatch(f", line 2: {message} \\(and 2 more bad rows: lines 3, 5\\)", many)
+
+
+def test_whole_surrogate_pairs_and_escaped_backslashes_are_read(file):
+    file.write_bytes(rb'{"text": "\ud83d\ude00 \u00e9", "label": "\\ud800"}')
+    assert read_jsonl(file) == [{"text": "😀 é", "label": r"\ud800"}]
+
+
+def test_a_row_of_many_keys_is_refused_at_once(file):
+    pairs = ", ".join(f'"key {i}": 1' for i in range(30_000))
+    started = time.perf_counter()
+    message = refused(read_jsonl, file, f'{{{pairs}, "key 29999": 2}}'.encode())
+    assert ", line 1: the key 'key 29999' stands there twice" in message
+    assert time.perf_counter() - started < 2.0
 
 
 @pytest.mark.parametrize(

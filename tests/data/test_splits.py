@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -115,6 +117,24 @@ def test_digits_split():
 def test_what_cannot_be_split_is_one_clear_line(labels, fraction, message):
     with pytest.raises(ValueError, match=rf"^stratified_split: .*{message}.*$"):
         stratified_split(labels, fraction, seed=0)
+
+
+@pytest.mark.parametrize("split", [stratified_split, three_way_split])
+@pytest.mark.parametrize("small", ["b", 7, ("x", 1)])
+def test_a_small_class_among_labels_that_are_objects_is_named(split, small):
+    """As the labels of a table of pandas are."""
+    labels = np.empty(7, object)
+    labels[:] = [type(small)(()) if isinstance(small, tuple) else type(small)()] * 6 + [small]
+    with pytest.raises(ValueError, match=rf"class {re.escape(repr(small))} has "):
+        split(labels, *([0.5] if split is stratified_split else []), seed=0)
+
+
+@pytest.mark.parametrize("split", [stratified_split, three_way_split])
+def test_labels_without_an_order_are_one_clear_line(split):
+    labels = np.array(["a", "b", None, np.nan] * 3, object)
+    message = rf"^{split.__name__}: labels of the types NoneType, float, str have no order; give"
+    with pytest.raises(TypeError, match=message):
+        split(labels, *([0.5] if split is stratified_split else []), seed=0)
 
 
 def test_a_seed_is_an_integer():

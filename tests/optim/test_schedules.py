@@ -146,6 +146,81 @@ def test_a_factor_that_cannot_be_called_is_refused():
         Schedule(two_groups(), 0.5)
 
 
+# One schedule after another
+
+
+@pytest.mark.parametrize("make", [linear, cosine])
+def test_a_schedule_after_one_that_ended_begins_as_high(make):
+    """And so does the next; the lr at the end, 0, would freeze the training in silence."""
+    optimizer = two_groups()
+    runs = [rates(make(optimizer, 5), 6) for _ in range(3)]
+    assert runs[0] == runs[1] == runs[2] and runs[0][0] == list(recorded.LRS)
+    assert math.isclose(runs[0][5][1], 0.0)
+
+
+def test_a_schedule_in_the_place_of_one_that_is_on_its_way_has_its_base():
+    optimizer = two_groups()
+    rates(linear(optimizer, 10, warmup_steps=4), 2)
+    assert rates(constant(optimizer), 1) == [list(recorded.LRS)]
+
+
+def test_an_lr_that_somebody_set_is_the_base_of_the_next_schedule_and_of_those_after_it():
+    optimizer = two_groups()
+    rates(linear(optimizer, 3), 4)
+    optimizer.param_groups[1]["lr"] = 7.0
+    for _ in range(2):
+        assert rates(linear(optimizer, 2), 3) == [[0.002, 7.0], [0.001, 3.5], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_base_is_kept_in_a_saved_state(by_hand):
+    """A new process that has the optimizer's state alone begins another run with it."""
+    optimizer = two_groups(Adam)
+    rates(linear(optimizer, 3), 4)
+    if by_hand:
+        optimizer.param_groups[0]["lr"] = 7.0
+    state = json.loads(json.dumps(optimizer.state_dict()))
+    fresh = two_groups(Adam)
+    fresh.load_state_dict(state)
+    assert [group["lr"] for group in fresh.param_groups] == [7.0 if by_hand else 0.0, 0.0]
+    assert constant(fresh).last_lr() == [7.0 if by_hand else 0.002, 0.5]
+
+
+def test_the_base_of_a_loaded_schedule_is_kept_too():
+    optimizer = two_groups()
+    linear(optimizer, 10).load_state_dict({"step": 10, "base_lrs": [2.0, 4.0]})
+    assert constant(optimizer).last_lr() == [2.0, 4.0]
+
+
+def test_a_state_from_before_a_schedule_was_made_fits_an_optimizer_that_has_one():
+    state = two_groups().state_dict()
+    optimizer = two_groups()
+    schedule = linear(optimizer, 4, warmup_steps=2)
+    optimizer.load_state_dict(state)
+    assert schedule.last_lr() == list(recorded.LRS)
+    schedule.step()
+    assert schedule.last_lr() == [0.001, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("make", "groups"),
+    [
+        (lambda o: Schedule(o, lambda step: 1.0), "0, 1"),
+        (constant, "0, 1"),
+        (lambda o: linear(o, 10), "1"),
+        (lambda o: cosine(o, 10), "1"),
+    ],
+)
+def test_a_base_of_nought_is_warned_of_where_the_schedule_is_made(make, groups):
+    optimizer = two_groups()
+    for number in groups.split(", "):
+        optimizer.param_groups[int(number)]["lr"] = 0.0
+    message = f"the base lr is 0 in group {groups}, where nothing will move: set .* before the"
+    with pytest.warns(UserWarning, match=message) as caught:
+        make(optimizer)
+    assert [each.filename for each in caught] == [__file__]
+
+
 # States
 
 

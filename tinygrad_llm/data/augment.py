@@ -3,14 +3,18 @@
 Each function takes a batch and a NumPy generator, and gives a new array of the same shape and
 dtype; every image has chance of its own. Images are (B, H, W), (B, H, W, C) with C channels, or
 (B, H * W) together with size=(H, W). A `transform` of the DataLoader gives the generator.
+`rotate` and `noise` compute in floats: 64-bit integers beyond 2**53 come out rounded to 53 bits.
 """
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
+
+from tinygrad_llm.functional.arguments import integer
+
+_LARGEST_DRAW = 16.0  # above any number that a standard normal draw gives
 
 
 def shift(
@@ -21,12 +25,16 @@ def shift(
 ) -> np.ndarray:
     """Each image moved by whole pixels, from -most to most down and to the right; zeros come in.
 
-    Raises ValueError for most < 0, and as every function here for other shapes; TypeError for
-    other dtypes than integers and floats, and for what is no NumPy generator.
+    Raises ValueError for most < 0 or above both H and W, where nothing of an image would be left,
+    and as every function here for other shapes; TypeError for a most that is no integer, for other
+    dtypes than integers and floats, and for what is no NumPy generator.
     """
     grid = _grid("shift", images, generator, size)
-    if operator.index(most) < 0:
-        raise ValueError(f"shift: most is a number of pixels, at least 0, not {most}")
+    most, side = integer("shift: most", most), max(grid.shape[1:3])
+    if not 0 <= most <= side:
+        raise ValueError(
+            f"shift: most is a number of pixels from 0 to {side}, the longer side, not {most}"
+        )
     down, right = generator.integers(-most, most, (2, len(grid), 1, 1), endpoint=True)
     rows, columns = _positions(grid)
     return _pixels(grid, rows - down, columns - right).reshape(images.shape)
@@ -42,11 +50,11 @@ def rotate(
 
     A new pixel is the mean of the four old ones around the point that it comes from, weighted by
     nearness; outside the image is 0. Integers are rounded.
-    Raises ValueError for degrees < 0, else as `shift` does.
+    Raises ValueError for degrees outside [0, 360], TypeError for what is no number, else as `shift`
+    does.
     """
     grid = _grid("rotate", images, generator, size)
-    if not 0.0 <= degrees < np.inf:
-        raise ValueError(f"rotate: degrees is a finite number, at least 0, not {degrees}")
+    _check_range("rotate: degrees", degrees, 360.0)
     angles = np.radians(generator.uniform(-degrees, degrees, len(grid)))
     return _as_dtype(_turned(grid, angles), images.dtype).reshape(images.shape)
 
@@ -74,12 +82,13 @@ def noise(
     """A normal number of mean 0 and this standard deviation added to every pixel.
 
     Floats may leave the range that they had; integers are rounded and end at those of their dtype.
-    Raises ValueError for a negative deviation, else as `shift` does.
+    Raises ValueError for a deviation that is negative or so large that the noise would be infinite
+    in the dtype that is computed in, TypeError for what is no number, else as `shift` does.
     """
     grid = _grid("noise", images, generator, size)
-    if not 0.0 <= deviation < np.inf:
-        raise ValueError(f"noise: deviation is a finite number, at least 0, not {deviation}")
     wide = _wide(grid.dtype)
+    floats = np.finfo(grid.dtype if grid.dtype.kind == "f" else wide)
+    _check_range("noise: deviation", deviation, float(floats.max) / _LARGEST_DRAW)
     added = generator.standard_normal(grid.shape, dtype=wide) * wide(deviation)
     return _as_dtype(grid + added, images.dtype).reshape(images.shape)
 
@@ -100,6 +109,14 @@ def _grid(who: str, images: Any, generator: Any, size: tuple[int, int] | None) -
         f"{who}: images have shape {images.shape} and size is {size}; give (B, H, W), "
         "(B, H, W, C), or (B, H * W) with size=(H, W)"
     )
+
+
+def _check_range(what: str, value: Any, most: float) -> None:
+    """Refuse a setting that is no number from 0 to `most`."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise TypeError(f"{what} is a number, not {value!r:.60}")
+    if not 0.0 <= value <= most:
+        raise ValueError(f"{what} is a number from 0 to {most:g}, not {value}")
 
 
 def _positions(grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,12 +159,13 @@ def _between(grid: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndar
         (1, 1, below * right),
     )
     channels = (1,) * (grid.ndim - 3)
-    weighted = (
-        weight.reshape(*weight.shape, *channels).astype(_wide(grid.dtype))
-        * _pixels(grid, top + down, left + across)
-        for down, across, weight in corners
-    )
-    return sum(weighted, start=np.zeros((), _wide(grid.dtype)))
+    total = np.zeros(grid.shape, _wide(grid.dtype))
+    for down, across, weight in corners:
+        weight = weight.reshape(*weight.shape, *channels).astype(total.dtype)
+        found = _pixels(grid, top + down, left + across)
+        # 0 times inf or NaN is NaN: what has no weight stays out.
+        total += np.multiply(weight, found, out=np.zeros_like(total), where=weight != 0.0)
+    return total
 
 
 def _wide(dtype: np.dtype) -> type[np.floating]:
@@ -159,5 +177,9 @@ def _as_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Floats as `dtype`: integers are rounded, and end at the ends of their range."""
     if dtype.kind == "f":
         return values.astype(dtype, copy=False)
-    ends = np.iinfo(dtype)
-    return np.rint(values).clip(ends.min, ends.max).astype(dtype)
+    ends, whole = np.iinfo(dtype), np.rint(values)
+    # A float64 has no 2**63 - 1, and what is clipped to the 2**63 next to it would wrap round.
+    above, below = whole >= float(ends.max), whole <= float(ends.min)
+    result = np.where(above | below, 0.0, whole).astype(dtype)
+    result[above], result[below] = ends.max, ends.min
+    return result

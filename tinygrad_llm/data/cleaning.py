@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -57,19 +58,22 @@ def clean(texts: Sequence[str], labels: Sequence[Any] | None = None) -> Cleaned:
     """Remove rows that are broken, empty, contradictory or there twice; `str(report)` lists them.
 
     Broken: with U+FFFD, which stands where bytes could not be read, or half of a surrogate pair.
+    Empty: with nothing to see, which may be white space or characters without width (U+200B).
     Control characters (category Cc, but tab and line ends; and the byte order mark U+FEFF) are
     stripped, or become a space where they part words. Texts are the same when they are equal in
     Unicode's form NFC with every run of white space as one space: of the same texts the first
     stays, and none where their labels differ. What stays is, but for the control characters, as
     it was given.
     labels: one of any hashable type for each text. Raises ValueError for another number of labels
-    and TypeError for what is not a text, by its row.
+    and for NaN, which is no label, TypeError for what is not a text and for a label that cannot be
+    hashed; by the row.
     """
     if labels is not None and len(labels) != len(texts):
         raise ValueError(
             f"clean: {len(texts)} texts have {len(labels)} labels; give one label for each text"
         )
     _check_texts(texts)
+    _check_labels(labels)
     stripped = [text.translate(_CONTROLS) for text in texts]
     keys = [" ".join(unicodedata.normalize("NFC", text).split()) for text in stripped]
     reasons = _reasons(stripped, keys, labels)
@@ -97,6 +101,19 @@ def _check_texts(texts: Sequence[str]) -> None:
             raise TypeError(f"clean: row {row} is of type {kind}, not a text; give a str")
 
 
+def _check_labels(labels: Sequence[Any] | None) -> None:
+    """Refuse labels of which nobody could say whether two are the same."""
+    for row, label in enumerate(() if labels is None else labels):
+        try:
+            hash(label)
+        except TypeError:
+            kind = type(label).__name__
+            mend = "give a text, a number or a tuple"
+            raise TypeError(f"clean: the label of row {row} is a {kind}; {mend}") from None
+        if isinstance(label, Real) and label != label:
+            raise ValueError(f"clean: the label of row {row} is NaN; give one, or remove the row")
+
+
 def _control_table() -> dict[int, str]:
     """What each control character becomes: a space where it parts words, else nothing."""
     controls = [chr(code) for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"]
@@ -104,6 +121,22 @@ def _control_table() -> dict[int, str]:
 
 
 _CONTROLS = _control_table()
+
+_UNSEEN = dict.fromkeys(
+    [
+        *(0x20, 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFEFF, 0xFFA0),
+        *range(0x180B, 0x1810),
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2070),
+        *range(0xFE00, 0xFE10),
+        *range(0xFFF0, 0xFFF9),
+        *range(0x1BCA0, 0x1BCA4),
+        *range(0x1D173, 0x1D17B),
+        *range(0xE0000, 0xE1000),
+    ]
+)
+"""The space, and what Unicode calls Default_Ignorable_Code_Point: characters without a picture."""
 
 
 def _reasons(texts: list[str], keys: list[str], labels: Sequence[Any] | None) -> list[str]:
@@ -127,7 +160,7 @@ def _own_reason(text: str, key: str) -> str:
     """Why a row is removed whatever the other rows are, or nothing."""
     if any(c == "\ufffd" or "\ud800" <= c <= "\udfff" for c in text):
         return "broken"
-    return "" if key else "empty"
+    return "" if key.translate(_UNSEEN) else "empty"
 
 
 def _numbers(reasons: list[str], reason: str) -> np.ndarray:

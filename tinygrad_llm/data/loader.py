@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
+from numbers import Number
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.backend import random
+from tinygrad_llm.backend import is_array, random
 from tinygrad_llm.backend.random import Draw
 from tinygrad_llm.data import order
 from tinygrad_llm.data.datasets import Dataset
 from tinygrad_llm.data.padding import stack
 from tinygrad_llm.data.prefetch import made_ahead
+
+_LAST_DRAW = 2**64 - 1
+"""The largest offset of a draw of a stream."""
 
 
 class DataLoader:
@@ -41,7 +46,8 @@ class DataLoader:
     and only where there is shuffle or a transform. A loop that was left early is not gone on with;
     `loader.load_state_dict(loader.state_dict())` does that.
     Raises ValueError for an empty dataset, batch_size < 1, prefetch < 0 and a drop_last that leaves
-    nothing; TypeError for what is no dataset, such as a tuple or a dict of arrays.
+    nothing; TypeError for what is no dataset, such as a tuple or a dict of arrays, and during an
+    epoch for a collate or transform that returns None, or a list of numbers beside arrays.
     """
 
     def __init__(
@@ -152,6 +158,7 @@ class DataLoader:
             batch = self._collated(batches[number])
             if self.transform is not None and draw is not None:
                 batch = self.transform(batch, draw.part(number).generator())
+                _check_batch("transform", batch)
             return batch
 
     def _collated(self, indices: np.ndarray) -> Any:
@@ -159,7 +166,10 @@ class DataLoader:
         take = getattr(self.dataset, "take", None)
         if self.collate is None and take is not None:
             return take(indices)
-        return (self.collate or stack)([self.dataset[i] for i in indices.tolist()])
+        batch = (self.collate or stack)([self.dataset[i] for i in indices.tolist()])
+        if self.collate is not None:
+            _check_batch("collate", batch)
+        return batch
 
     def _settings(self) -> dict[str, Any]:
         """All that a saved state must agree with, for the same batches."""
@@ -175,16 +185,20 @@ class DataLoader:
 
     def _checked(self, state: Mapping[str, Any]) -> Draw | None:
         """The draw of a state that fits this loader."""
+        if not isinstance(state, Mapping):
+            raise ValueError(
+                f"DataLoader: a state is a dict, not {state!r:.60}; give what state_dict() gave"
+            )
         if set(state) != set(self.state_dict()):
             raise ValueError(
                 f"DataLoader: a state with {sorted(state)} is not a loader's; give what "
                 "state_dict() gave"
             )
         for name, here in self._settings().items():
-            if state[name] != here:
+            if type(state[name]) is not type(here) or state[name] != here:
                 raise ValueError(
-                    f"DataLoader: {name} is {state[name]!r} in the saved state and {here!r} here; "
-                    "make the dataset and the loader as they were"
+                    f"DataLoader: {name} is {state[name]!r:.60} in the saved state and {here!r} "
+                    "here; make the dataset and the loader as they were"
                 )
         return _read_place(state, len(self), self._has_chance())
 
@@ -205,12 +219,48 @@ def _written(draw: Draw) -> dict[str, Any]:
 def _read_place(state: Mapping[str, Any], batches: int, chance: bool) -> Draw | None:
     """The draw of a state, where it is one that a loader can have written."""
     key, offset, delivered = state["key"], state["offset"], state["delivered"]
+    _check_field("delivered", delivered, _is_count(delivered, batches), f"an int up to {batches}")
     begun = key is not None
-    if not 0 <= delivered <= batches or begun != (offset is not None) or begun > chance:
+    if begun:
+        is_key = isinstance(key, str) and re.fullmatch("0x[0-9a-f]{1,32}", key) is not None
+        _check_field("key", key, is_key, "a hexadecimal number of 128 bits, as a text")
+        _check_field("offset", offset, _is_count(offset, _LAST_DRAW), "an int below 2**64")
+    if begun != (offset is not None) or begun > chance:
         raise ValueError(f"DataLoader: {dict(state)} is no state of an epoch of {batches} batches")
     if chance and delivered and not begun:
         raise ValueError(f"DataLoader: the state has {delivered} batches delivered and no key")
-    return Draw(int(key, 16), operator.index(offset)) if begun else None
+    return Draw(int(key, 16), offset) if begun else None
+
+
+def _is_count(value: Any, most: int) -> bool:
+    """Whether a value is an integer from 0 to `most`."""
+    return type(value) is int and 0 <= value <= most
+
+
+def _check_field(name: str, value: Any, fits: bool, what: str) -> None:
+    """Refuse a state whose field is damaged."""
+    if not fits:
+        raise ValueError(
+            f"DataLoader: {name} is {value!r:.60} in the state, not {what}; "
+            "give what state_dict() gave"
+        )
+
+
+def _check_batch(name: str, batch: Any) -> None:
+    """Refuse what a collate or transform made by mistake: nothing, or numbers in a list beside
+    arrays, which no operation on arrays would take."""
+    if batch is None:
+        raise TypeError(f"DataLoader: {name} returned None; let it return the batch")
+    if isinstance(batch, tuple):
+        batch = dict(enumerate(batch))
+    if not isinstance(batch, Mapping) or not any(map(is_array, batch.values())):
+        return
+    for field, value in batch.items():
+        if isinstance(value, list) and value and isinstance(value[0], (Number, np.generic)):
+            raise TypeError(
+                f"DataLoader: {name} returned field {field!r} as a list of numbers beside arrays; "
+                "make it an array with np.asarray"
+            )
 
 
 def _check_dataset(dataset: Any) -> None:

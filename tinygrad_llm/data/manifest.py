@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tinygrad_llm.data.lines import check_regular
 from tinygrad_llm.files import write_json
 
 _Path = str | os.PathLike[str]
@@ -23,7 +24,7 @@ def manifest(paths_or_folder: _Path | Iterable[_Path]) -> dict[str, dict[str, An
     folders, whose names begin with a dot, are no data. rows: the lines; None for a file with a
     zero byte, which is no text.
     Raises FileNotFoundError for a path that does not exist, IsADirectoryError for a folder among
-    several paths, ValueError for a folder without files.
+    several paths, ValueError for a folder without files, a device, a pipe and a socket.
     """
     if isinstance(paths_or_folder, (str, os.PathLike)):
         if Path(paths_or_folder).is_dir():
@@ -102,6 +103,7 @@ def _describe(path: Path) -> dict[str, Any]:
         raise IsADirectoryError(f"{path} is a folder; give it alone, or the files in it")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; check the name and the folder")
+    check_regular(path)
     digest, size, lines, last, text = hashlib.sha256(), 0, 0, b"\n", True
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):

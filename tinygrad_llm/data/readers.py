@@ -3,31 +3,25 @@
 A file is read line by line and must be UTF-8; a byte order mark at its start and Windows line ends
 are no part of the rows. Where rows are bad, nothing is returned and one ValueError says
 `FILE, line N: what is wrong; mend`, with the number of bad rows after that one. A missing file is
-a FileNotFoundError, a folder an IsADirectoryError; a file without a row is a ValueError.
+a FileNotFoundError, a folder an IsADirectoryError; a file without a row is a ValueError, and so is
+a device, a pipe or a socket, which might never end.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-_T = TypeVar("_T")
-_Path = str | os.PathLike[str]
+from tinygrad_llm.data.lines import BadRow, Faults, FilePath, decode, raw_lines
 
-_FOREIGN = {
-    b"\xff\xfe": "the file is UTF-16; save it as UTF-8 in your editor",
-    b"\xfe\xff": "the file is UTF-16; save it as UTF-8 in your editor",
-    b"PK\x03\x04": "the file is a zip archive or an Excel sheet; export its rows as UTF-8 text",
-    b"\x1f\x8b": "the file is a gzip archive; unpack it first",
-}
+_T = TypeVar("_T")
+
 _KINDS = {
     str: "a text",
     int: "a whole number",
@@ -37,6 +31,7 @@ _KINDS = {
     dict: "an object",
     type(None): "null",
 }
+_MAY_BE_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # both halves of a pair begin so too
 _MAX_DIGITS = 100  # of a whole number: far above any count, far below what is slow to convert
 
 
@@ -61,7 +56,7 @@ class Sentence(NamedTuple):
     line: int
 
 
-def read_labelled(path: _Path, separator: str = "\t") -> Rows:
+def read_labelled(path: FilePath, separator: str = "\t") -> Rows:
     """The rows `text<TAB>label` of a file, one a line.
 
     No header is guessed: a first line such as `text<TAB>label` is a row. The text stays as it is;
@@ -82,7 +77,7 @@ def read_labelled(path: _Path, separator: str = "\t") -> Rows:
 
 
 def read_jsonl(
-    path: _Path, fields: Sequence[str] | Mapping[str, type] = ("text", "label")
+    path: FilePath, fields: Sequence[str] | Mapping[str, type] = ("text", "label")
 ) -> list[dict[str, Any]]:
     """The objects of a JSON lines file, one a line, with all that they hold.
 
@@ -90,14 +85,14 @@ def read_jsonl(
         mapping from names to types, {"text": str, "label": int}, of str, int, float, bool, list
         and dict. A float may be written as a whole number. Other fields are not looked at.
     Raises ValueError, naming the line, for what is not one JSON object (NaN and Infinity are no
-    JSON), a key that stands there twice, a number beyond a float64 or of over 100 digits, a field
-    that is missing, empty or of another type; else errors as the module says.
+    JSON), half of a surrogate pair, a key that stands there twice, a number beyond a float64 or of
+    over 100 digits, a field that is missing, empty or of another type; else as the module says.
     """
     kinds = _checked_fields(fields)
     return [row for _, row in _read_rows(path, lambda line: _parse_row(line, kinds))]
 
 
-def read_conll(path: _Path) -> list[Sentence]:
+def read_conll(path: FilePath) -> list[Sentence]:
     """The sentences of a CoNLL file: a word a line, columns by spaces or tabs, blank lines between.
 
     The first column is the word and the last its tag: O, B-NAME where an entity begins, I-NAME
@@ -105,16 +100,16 @@ def read_conll(path: _Path) -> list[Sentence]:
     Raises ValueError, naming the line, for a single column, another number of columns than before,
     a tag that is none of these and an I-NAME that continues nothing; else as the module says.
     """
-    parser, faults = _ConllParser(), _Faults(path)
-    for number, raw in _raw_lines(path):
+    parser, faults = _ConllParser(), Faults(path)
+    for number, raw in raw_lines(path):
         try:
             parser.add(number, raw)
-        except _BadRow as bad:
+        except BadRow as bad:
             faults.add(number, bad)
     return faults.checked(parser.sentences)
 
 
-def read_text(path: _Path, unit: str = "line") -> list[str]:
+def read_text(path: FilePath, unit: str = "line") -> list[str]:
     """The lines of a text that are not blank, as they are.
 
     unit: "line"; or "paragraph": lines that no blank line parts are one text, with "\\n" between.
@@ -123,11 +118,11 @@ def read_text(path: _Path, unit: str = "line") -> list[str]:
     """
     if unit not in ("line", "paragraph"):
         raise ValueError(f"read_text: unit {unit!r} is not one of 'line' and 'paragraph'")
-    faults, units, go_on = _Faults(path), list[list[str]](), False
-    for number, raw in _raw_lines(path):
+    faults, units, go_on = Faults(path), list[list[str]](), False
+    for number, raw in raw_lines(path):
         try:
-            line = _decode(raw)
-        except _BadRow as bad:
+            line = decode(raw)
+        except BadRow as bad:
             faults.add(number, bad)
             continue
         if line.strip() and go_on:
@@ -138,57 +133,10 @@ def read_text(path: _Path, unit: str = "line") -> list[str]:
     return faults.checked(["\n".join(lines) for lines in units])
 
 
-class _BadRow(Exception):
-    """What is wrong with a row, and the mend."""
-
-
-class _Faults:
-    """The bad rows of a file: the first in words, the others by their lines."""
-
-    def __init__(self, path: _Path):
-        self.path = os.fspath(path)
-        self.first = ""
-        self.lines: list[int] = []
-
-    def add(self, number: int, problem: object) -> None:
-        """Note that line `number` is bad."""
-        self.first = self.first or str(problem)
-        self.lines.append(number)
-
-    def checked(self, rows: list[_T]) -> list[_T]:
-        """The rows of the file, where none is bad and there is one at all."""
-        if self.lines:
-            raise ValueError(f"{self.path}, line {self.lines[0]}: {self.first}{self._others()}")
-        if not rows:
-            raise ValueError(f"{self.path} holds no rows; write at least one, or check the path")
-        return rows
-
-    def _others(self) -> str:
-        """How many more rows are bad, and where the next of them stand."""
-        others = self.lines[1:]
-        if not others:
-            return ""
-        shown = ", ".join(map(str, others[:5])) + (", …" if len(others) > 5 else "")
-        if len(others) == 1:
-            return f" (and 1 more bad row: line {shown})"
-        return f" (and {len(others)} more bad rows: lines {shown})"
-
-
-def _raw_lines(path: _Path) -> Iterator[tuple[int, bytes]]:
-    """The number of each line, from 1, and its bytes; without the byte order mark of the file."""
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file inside it")
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path} does not exist; check the name and the folder")
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, 1):
-            yield number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-
-
-def _read_rows(path: _Path, parse: Callable[[str], _T]) -> list[tuple[int, _T]]:
+def _read_rows(path: FilePath, parse: Callable[[str], _T]) -> list[tuple[int, _T]]:
     """The number and the parsed row of every line, blank ones at the end left out."""
-    faults, rows, blank = _Faults(path), list[tuple[int, _T]](), list[int]()
-    for number, raw in _raw_lines(path):
+    faults, rows, blank = Faults(path), list[tuple[int, _T]](), list[int]()
+    for number, raw in raw_lines(path):
         if not raw.strip(b" \r\n"):
             blank.append(number)
             continue
@@ -196,48 +144,10 @@ def _read_rows(path: _Path, parse: Callable[[str], _T]) -> list[tuple[int, _T]]:
             faults.add(place, "the line is blank; remove it")
         blank.clear()
         try:
-            rows.append((number, parse(_decode(raw))))
-        except _BadRow as bad:
+            rows.append((number, parse(decode(raw))))
+        except BadRow as bad:
             faults.add(number, bad)
     return faults.checked(rows)
-
-
-def _decode(raw: bytes) -> str:
-    """The text of a line, without its end."""
-    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-    for signature, what in _FOREIGN.items():
-        if raw.startswith(signature):
-            raise _BadRow(what)
-    try:
-        line = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _BadRow(_encoding_problem(raw, error.start)) from None
-    if "\0" in line:
-        raise _BadRow("the line holds a zero byte, so this is no UTF-8 text; save it as UTF-8")
-    if "\r" in line:
-        raise _BadRow("a carriage return stands inside the line; end lines with \\n or \\r\\n")
-    return line
-
-
-def _encoding_problem(raw: bytes, place: int) -> str:
-    """Which byte is not UTF-8, and how the line might be made so."""
-    what = f"byte {place + 1} of the line (0x{raw[place]:02X}) is not UTF-8"
-    if _may_be_gbk(raw):
-        return (
-            f"{what}, perhaps GBK; convert the file with `iconv -f GB18030 -t UTF-8 FILE > NEW` "
-            "or save it as UTF-8 in your editor"
-        )
-    return f"{what}; save the file as UTF-8 in your editor"
-
-
-def _may_be_gbk(raw: bytes) -> bool:
-    """Whether a line reads as Chinese in GBK. Western text seldom has two letters with accents in
-    a row, so that one pair of high bytes is asked for beside the decoding."""
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return False
-    return re.search(rb"[\x81-\xfe]{2}", raw) is not None
 
 
 def _split_row(line: str, separator: str) -> tuple[str, str]:
@@ -245,14 +155,14 @@ def _split_row(line: str, separator: str) -> tuple[str, str]:
     name = "tab" if separator == "\t" else f"separator {separator!r}"
     count = line.count(separator)
     if not count:
-        raise _BadRow(f"the row {reprlib.repr(line)} has no {name}; write text, {name}, label")
+        raise BadRow(f"the row {reprlib.repr(line)} has no {name}; write text, {name}, label")
     if count > 1:
-        raise _BadRow(f"the row has the {name} {count} times; keep the one before the label")
+        raise BadRow(f"the row has the {name} {count} times; keep the one before the label")
     text, label = line.split(separator)
     if not text.strip():
-        raise _BadRow(f"the text is empty; write one before the {name}, or remove the row")
+        raise BadRow(f"the text is empty; write one before the {name}, or remove the row")
     if not label.strip():
-        raise _BadRow(f"the label is empty; write one after the {name}, or remove the row")
+        raise BadRow(f"the label is empty; write one after the {name}, or remove the row")
     return text, label.strip()
 
 
@@ -279,13 +189,14 @@ def _parse_row(line: str, kinds: dict[str, type]) -> dict[str, Any]:
             parse_float=_parse_float,
             parse_constant=_refuse_constant,
         )
+        _check_surrogates(line, row)
     except json.JSONDecodeError as error:
         what = f"no valid JSON ({error.msg.removesuffix(' at')} at character {error.colno})"
-        raise _BadRow(f"{what}; write one object {{...}} a line") from None
+        raise BadRow(f"{what}; write one object {{...}} a line") from None
     except RecursionError:
-        raise _BadRow("the JSON is nested too deeply; write a flat object") from None
+        raise BadRow("the JSON is nested too deeply; write a flat object") from None
     if not isinstance(row, dict):
-        raise _BadRow(f"the row is {_KINDS[type(row)]}; write one object {{...}} a line")
+        raise BadRow(f"the row is {_KINDS[type(row)]}; write one object {{...}} a line")
     return row | {name: _field(row, name, kind) for name, kind in kinds.items()}
 
 
@@ -293,32 +204,45 @@ def _field(row: dict[str, Any], name: str, kind: type) -> Any:
     """The value of a field that must be there, with this type."""
     if name not in row:
         shown = ", ".join(map(repr, list(row)[:8])) or "none"
-        raise _BadRow(f"the field {name!r} is missing; add it (the fields are: {shown})")
+        raise BadRow(f"the field {name!r} is missing; add it (the fields are: {shown})")
     value: Any = row[name]
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:  # True is an int to isinstance
         is_what = f"{reprlib.repr(value)}, {_KINDS[type(value)]}, not {_KINDS[kind]}"
-        raise _BadRow(f"the field {name!r} is {is_what}; change it, or the type in `fields`")
+        raise BadRow(f"the field {name!r} is {is_what}; change it, or the type in `fields`")
     if isinstance(value, str) and not value.strip():
-        raise _BadRow(f"the field {name!r} is empty; fill it in, or remove the row")
+        raise BadRow(f"the field {name!r} is empty; fill it in, or remove the row")
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict; refuse a key that stands there twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _BadRow(f"the key {twice!r} stands there twice; keep one of the two")
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            shown = reprlib.repr(name)
+            raise BadRow(f"the key {shown} stands there twice; keep one of the two")
+        content[name] = value
     return content
+
+
+def _check_surrogates(line: str, row: Any) -> None:
+    """Refuse texts with half of a surrogate pair: no file can hold them as UTF-8 again."""
+    if _MAY_BE_HALF.search(line) is None:
+        return
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        what = f"{half} is half of a surrogate pair, and no character"
+        raise BadRow(f"{what}; write both halves, or the character itself") from None
 
 
 def _parse_int(digits: str) -> int:
     """A whole number; refuse what takes long to convert."""
     if len(digits) > _MAX_DIGITS:
-        raise _BadRow(f"the number {reprlib.repr(digits)} is huge; write it as a text")
+        raise BadRow(f"the number {reprlib.repr(digits)} is huge; write it as a text")
     return int(digits)
 
 
@@ -326,13 +250,13 @@ def _parse_float(digits: str) -> float:
     """A number; refuse what a float64 cannot hold."""
     number = float(digits)
     if math.isinf(number):
-        raise _BadRow(f"the number {reprlib.repr(digits)} is beyond a float64; write a smaller one")
+        raise BadRow(f"the number {reprlib.repr(digits)} is beyond a float64; write a smaller one")
     return number
 
 
 def _refuse_constant(constant: str) -> None:
     """Refuse NaN and Infinity, which Python reads though JSON has no such values."""
-    raise _BadRow(f"{constant} is no JSON value; write a number or null")
+    raise BadRow(f"{constant} is no JSON value; write a number or null")
 
 
 class _ConllParser:
@@ -347,7 +271,7 @@ class _ConllParser:
     def add(self, number: int, raw: bytes) -> None:
         """Read one more line."""
         previous, self.previous = self.previous, None
-        columns = re.split(r"[ \t]+", _decode(raw).rstrip(" \t"))
+        columns = re.split(r"[ \t]+", decode(raw).rstrip(" \t"))
         if columns == [""] or columns[0] == "-DOCSTART-":
             self.inside, self.previous = False, "O"
             return
@@ -363,20 +287,20 @@ class _ConllParser:
     def _check_columns(self, columns: list[str]) -> None:
         """Refuse a line without word or tag, or of another width than those before."""
         if not columns[0]:
-            raise _BadRow("the line begins with a space, so the word is empty; write the word")
+            raise BadRow("the line begins with a space, so the word is empty; write the word")
         if len(columns) == 1:
-            raise _BadRow(f"{reprlib.repr(columns[0])} has no tag; write word, space, tag")
+            raise BadRow(f"{reprlib.repr(columns[0])} has no tag; write word, space, tag")
         self.columns = self.columns or len(columns)
         if len(columns) != self.columns:
             what = f"the line has {len(columns)} columns, the lines before {self.columns}"
-            raise _BadRow(f"{what}; write the same columns for every word")
+            raise BadRow(f"{what}; write the same columns for every word")
 
 
 def _checked_tag(tag: str) -> str:
     """`tag`, which must be O, B-NAME or I-NAME."""
     if tag != "O" and not (tag[:2] in ("B-", "I-") and tag[2:]):
         what = f"{reprlib.repr(tag)} is no BIO tag"
-        raise _BadRow(f"{what}; write O, B-NAME or I-NAME (of BIOES, S- is B- and E- is I-)")
+        raise BadRow(f"{what}; write O, B-NAME or I-NAME (of BIOES, S- is B- and E- is I-)")
     return tag
 
 
@@ -385,4 +309,4 @@ def _check_continues(previous: str | None, tag: str) -> None:
     if tag[0] != "I" or previous is None:
         return
     if previous == "O" or previous[2:] != tag[2:]:
-        raise _BadRow(f"{tag} continues nothing (before it is {previous}); write B-{tag[2:]}")
+        raise BadRow(f"{tag} continues nothing (before it is {previous}); write B-{tag[2:]}")

@@ -30,16 +30,18 @@ def stratified_split(labels: Any, test_fraction: float, seed: int) -> tuple[np.n
     rounded up); so a class whose share is under one row may have none there.
     labels: (N,), of any dtype that can be sorted. The same seed gives the same split.
     Raises ValueError for labels that are empty or not a vector, a fraction outside (0, 1), a class
-    with one row, and a part that would be empty; TypeError for a seed that is no integer.
+    with one row, and a part that would be empty; TypeError for a seed that is no integer and for
+    labels that cannot be sorted.
     """
     labels = _checked_labels(labels, "stratified_split")
     if not 0.0 < test_fraction < 1.0:
         raise ValueError(
             f"stratified_split: test_fraction is above 0 and below 1, not {test_fraction}"
         )
-    classes, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    classes, codes = _classes(labels, "stratified_split")
+    sizes = np.bincount(codes)
     if sizes.min() < 2:
-        alone = classes[sizes.argmin()].item()
+        alone = classes.tolist()[sizes.argmin()]
         raise ValueError(
             f"stratified_split: class {alone!r} has one row, too few for two parts; add rows or "
             "leave the class out"
@@ -71,11 +73,12 @@ def three_way_split(
     labels: (N,), of any dtype that can be sorted. The same seed gives the same split.
     Raises ValueError for labels that are empty or not a vector, fractions that are not three above
     0 with sum 1, another number of contents than labels, a class with under three different rows,
-    and a part that would be empty; TypeError for a seed that is no integer.
+    and a part that would be empty; TypeError for a seed that is no integer and for labels that
+    cannot be sorted.
     """
     labels = _checked_labels(labels, "three_way_split")
     normalised = _checked_fractions(fractions)
-    classes, codes = np.unique(labels, return_inverse=True)
+    classes, codes = _classes(labels, "three_way_split")
     groups = _equal_rows(len(labels), contents)
     _check_distinct(classes, codes, groups)
     generator = Stream("split", operator.index(seed)).next().generator()
@@ -115,6 +118,18 @@ def _checked_labels(labels: Any, owner: str) -> np.ndarray:
     if not len(labels):
         raise ValueError(f"{owner}: there are no labels; give one for each row")
     return labels
+
+
+def _classes(labels: np.ndarray, owner: str) -> tuple[np.ndarray, np.ndarray]:
+    """The different labels, sorted, and for each row the number of its own."""
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels.tolist()}))
+        raise TypeError(
+            f"{owner}: labels of the types {kinds} have no order; give labels of one type, "
+            "and leave out the rows that have none"
+        ) from None
 
 
 def _test_counts(sizes: np.ndarray, fraction: float) -> np.ndarray:
@@ -174,7 +189,7 @@ def _check_distinct(classes: np.ndarray, codes: np.ndarray, groups: np.ndarray) 
     pairs = np.unique(np.stack([codes, groups]), axis=1)
     counts = np.bincount(pairs[0])
     if counts.min() < 3:
-        small = classes[counts.argmin()].item()
+        small = classes.tolist()[counts.argmin()]
         raise ValueError(
             f"three_way_split: class {small!r} has {counts.min()} different rows, too few for "
             "three parts; add rows, join it with another class or leave it out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,17 +16,25 @@ from tinygrad_llm.optim.base import Optimizer, require
 class Schedule:
     """Sets the learning rate of each group to its own base lr times factor(step).
 
-    The base lrs are those that the groups have when the schedule is made; factor(0) applies at
-    once. Call `step()` after each step of the optimizer (but not after one that a `GradScaler`
-    skipped): `steps` counts them. An lr that somebody sets in between lasts until then.
-    Raises TypeError for a factor that cannot be called.
+    factor(0) applies at once. Call `step()` after each step of the optimizer (but not after one
+    that a `GradScaler` skipped): `steps` counts them. An lr that somebody sets in between lasts
+    until then.
+
+    The base lr of a group is its lr when the schedule is made, unless an earlier schedule left it
+    there: then it is that schedule's base, which the group keeps as "initial_lr", in saved states
+    too. So a second schedule begins as high as the first, as in PyTorch, and not at the 0 where
+    that ended. Unlike there, an lr that somebody has set since is not passed over: it is another
+    than the group's "scheduled_lr", which the last schedule set.
+    Raises TypeError for a factor that cannot be called. Warns (UserWarning) of a base lr of 0, with
+    which nothing moves.
     """
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]):
         if not callable(factor):
             raise TypeError(f"Schedule: factor is a function of the step, not {factor!r:.60}")
         self.optimizer, self.factor = optimizer, factor
-        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
+        self.base_lrs = [_base_of(group) for group in optimizer.param_groups]
+        _warn_of_zero(self.base_lrs)
         self.steps = 0
         self._apply()
 
@@ -71,6 +80,33 @@ class Schedule:
         factor = self.factor(self.steps)
         for group, base in zip(groups, self.base_lrs):
             group["lr"] = base * factor
+            group["initial_lr"], group["scheduled_lr"] = base, group["lr"]
+
+
+def _base_of(group: Mapping[str, Any]) -> float:
+    """The lr that a group begins with: its own, unless the last schedule left it there."""
+    if group["lr"] == group.get("scheduled_lr"):
+        return group["initial_lr"]
+    return group["lr"]
+
+
+def _warn_of_zero(base_lrs: list[float]) -> None:
+    zeros = ", ".join(str(number) for number, lr in enumerate(base_lrs) if lr == 0.0)
+    if zeros:
+        warnings.warn(
+            f"Schedule: the base lr is 0 in group {zeros}, where nothing will move: set "
+            'group["lr"] before the schedule is made',
+            UserWarning,
+            stacklevel=_level(),
+        )
+
+
+def _level() -> int:
+    """The stacklevel of a warning, for the one who calls this, that names who made a schedule."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals is globals():
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 # The factors, as pure functions of the step
@@ -176,7 +212,7 @@ def _warn(name: str, total: int, warmup: int) -> None:
         f"{name}: a warm-up of {warmup} steps does not end within a run of {total}: the learning "
         f"rate gets no higher than {share}: give {mend}",
         UserWarning,
-        stacklevel=4,  # where the schedule is made
+        stacklevel=_level(),
     )
 
 

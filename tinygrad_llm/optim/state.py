@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Set
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,12 @@ from tinygrad_llm.tensor import Tensor
 
 if TYPE_CHECKING:
     from tinygrad_llm.optim.base import Optimizer
+
+_SCHEDULED = frozenset({"initial_lr", "scheduled_lr"})
+"""What a `Schedule` notes in a group; a state from before it was made has none of it."""
+
+_AVERAGING = frozenset({"betas", "alpha"})
+"""Settings of the optimizers whose moment v is a running mean of g²; that of SGD is a velocity."""
 
 Settings = dict[str, Any]
 States = dict[int, dict[str, Any]]
@@ -60,7 +67,7 @@ def _listed(keys: Collection[Any]) -> str:
 
 
 def _settings(name: str, ours: Settings, theirs: Any, start: int) -> Settings:
-    _keys(name, theirs, set(ours))
+    _keys(name, theirs, ours.keys() - _SCHEDULED, _SCHEDULED)
     count, given = len(ours["params"]), list(theirs["params"])
     if len(given) != count:
         raise ValueError(
@@ -68,7 +75,23 @@ def _settings(name: str, ours: Settings, theirs: Any, start: int) -> Settings:
         )
     if given != list(range(start, start + count)):
         raise ValueError(f"optimizer: {name}: parameters are counted from {start}, not {given}")
-    return {key: _like(f"{name}, {key}", ours[key], theirs[key]) for key in ours if key != "params"}
+    found = {
+        key: _like(f"{name}, {key}", ours.get(key, 0.0), value)
+        for key, value in theirs.items()
+        if key != "params"
+    }
+    _check_scheduled(name, found)
+    return found
+
+
+def _check_scheduled(name: str, found: Settings) -> None:
+    """What a schedule noted: both or none, and learning rates."""
+    noted = sorted(found.keys() & _SCHEDULED)
+    if len(noted) == 1:
+        raise ValueError(f"optimizer: {name}: {noted[0]} stands alone, of {_listed(_SCHEDULED)}")
+    for key in noted:
+        if not 0.0 <= found[key] < math.inf:
+            raise ValueError(f"optimizer: {name}, {key} must be at least 0, not {found[key]}")
 
 
 def _like(name: str, ours: Any, theirs: Any) -> Any:
@@ -92,6 +115,8 @@ def _moments(
     if not _is_whole(step) or step < 1:
         raise ValueError(f"optimizer: {name}: step counts from 1, not {step!r:.60}")
     arrays = {key: _array(f"{name}: {key}", given[key], parameter) for key in moments}
+    if "v" in arrays and settings.keys() & _AVERAGING and (arrays["v"] < 0.0).any():
+        raise ValueError(f"optimizer: {name}: v is below 0, and no mean of squares ever is")
     return {"step": int(step), **arrays}
 
 
@@ -103,7 +128,14 @@ def _array(name: str, value: Any, parameter: Tensor) -> np.ndarray:
         raise ValueError(
             f"optimizer: {name} has shape {value.shape}, the parameter {parameter.shape}"
         )
-    return to_host(value)
+    value = to_host(value)
+    if not np.isfinite(value).all():
+        bad = int((~np.isfinite(value)).sum())
+        raise ValueError(
+            f"optimizer: {name} is inf or NaN in {bad:,} of {value.size:,} places: "
+            "give the state of an earlier step"
+        )
+    return value
 
 
 def _is_whole(value: Any) -> bool:
