@@ -88,8 +88,9 @@ def _hits(outputs: Tensor | None, labels: Any) -> tuple[int, int]:
         return 0, 0
     if outputs.shape[:-1] != labels.shape or outputs.shape[-1] < 2:
         return 0, 0
+    labels, said = to_host(labels), to_host(outputs.data.argmax(axis=-1))
     judged = labels != IGNORED
-    return int(((outputs.data.argmax(axis=-1) == labels) & judged).sum()), int(judged.sum())
+    return int(((said == labels) & judged).sum()), int(judged.sum())
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
