@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from chapters import options, text
-from chapters.catalogue import Chapter, chapter, chapters
+from chapters.catalogue import Chapter, chapter, chapters, chapters_of
 from chapters.grading import SECONDS, check_file
 from chapters.runner import run_all
 
@@ -25,7 +27,8 @@ def run(arguments: list[str]) -> bool:
     parser.add_argument("numbers", nargs="*", metavar="NN", help="chapters; all when none is given")
     options.add_options(parser)
     given = parser.parse_args(arguments)
-    wanted = list(dict.fromkeys(_chapter(parser, number) for number in given.numbers))
+    named = [_asked(parser, chapters_of, number) for number in given.numbers]
+    wanted = list(dict.fromkeys(each for parts in named for each in parts))
     options.check(parser, given)
     return run_all(wanted or chapters(), options.given(given))
 
@@ -43,7 +46,7 @@ def check(arguments: list[str]) -> bool:
     if len(arguments) == 1 and arguments[0].endswith(".py"):
         parser.refuse(f"of which chapter? For example: python -m chapters check 02 {arguments[0]}")
     given = parser.parse_args(arguments)
-    which = _chapter(parser, given.number)
+    which: Chapter = _asked(parser, chapter, given.number)
     if given.timeout <= 0:
         parser.refuse(f"--timeout: {given.timeout:g} is no time; give seconds above 0")
     try:
@@ -52,9 +55,9 @@ def check(arguments: list[str]) -> bool:
         parser.refuse(str(error))
 
 
-def _chapter(parser: options.Parser, number: str) -> Chapter:
+def _asked(parser: options.Parser, find: Callable[[str], Any], number: str) -> Any:
     try:
-        return chapter(number)
+        return find(number)
     except LookupError as error:
         parser.refuse(str(error))
 

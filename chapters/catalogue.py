@@ -48,14 +48,28 @@ def chapters() -> list[Chapter]:
 def chapter(number: str) -> Chapter:
     """The chapter of this number, with or without leading zeros.
 
+    Raises LookupError, in one line for the reader, when there is none, or when it has parts.
+    """
+    found = chapters_of(number)
+    if len(found) > 1:
+        parts = " and ".join(each.number for each in found)
+        raise LookupError(f"chapter {number} is {parts}; say which")
+    return found[0]
+
+
+def chapters_of(number: str) -> list[Chapter]:
+    """The chapter of this number, or all of its parts: 3 is 03a and 03b.
+
     Raises LookupError, in one line for the reader, when there is none.
     """
     known = {each.number.lower().lstrip("0"): each for each in chapters()}
     wanted = number.lower().lstrip("0")
-    if wanted not in known:
+    found = [known[wanted]] if wanted in known else []
+    parts = [each for name, each in known.items() if wanted and name.rstrip("abc") == wanted]
+    if not found + parts:
         there_are = ", ".join(each.number for each in known.values())
         raise LookupError(f"there is no chapter {number}; there are: {there_are}")
-    return known[wanted]
+    return found or parts
 
 
 def python() -> str:

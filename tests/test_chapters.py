@@ -16,7 +16,7 @@ import pytest
 
 from chapters import lesson, options, text
 from chapters.__main__ import main
-from chapters.catalogue import HERE, ROOT, chapter, chapters, load
+from chapters.catalogue import HERE, ROOT, chapter, chapters, chapters_of, load
 
 SMALL = '''"""A chapter of one claim."""
 import sys
@@ -214,6 +214,13 @@ def test_planted_bands_make_the_run_fail(course, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "asked, found", [("3", ["03a", "03b"]), ("03", ["03a", "03b"]), ("3b", ["03b"]), ("1", ["01"])]
+)
+def test_a_chapter_in_parts_is_all_of_them(asked, found):
+    assert [each.number for each in chapters_of(asked)] == found
+
+
+@pytest.mark.parametrize(
     "words, complaint",
     [
         (["99"], "there is no chapter 99; there are: 01"),
@@ -223,6 +230,7 @@ def test_planted_bands_make_the_run_fail(course, tmp_path):
         (["1", "--fast"], "unrecognized arguments: --fast"),
         (["check", "99", "x.py"], "there is no chapter 99; there are: 01"),
         (["check", "1", "no_such.py"], "there is no file no_such.py"),
+        (["check", "3", "x.py"], "chapter 3 is 03a and 03b; say which"),
         (["check", "1", "chapters"], "chapters is a folder; give the Python file"),
         (["check", "1", "x.py", "--timeout", "0"], "--timeout: 0 is no time"),
         (["check", "1"], "the following arguments are required: my_solution.py"),

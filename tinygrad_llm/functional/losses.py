@@ -42,6 +42,12 @@ def cross_entropy(
         weight = _class_weight(logits, weight)
     if target.dtype.kind == "f":
         return _soft_cross_entropy(logits, target, weight, reduction, label_smoothing)
+    if target.shape == logits.shape:
+        raise ValueError(
+            f"cross_entropy: targets {target.shape} of {target.dtype} are neither class indices, "
+            f'{logits.shape[:-1]}, nor distributions, which are floats: .astype("float32") makes '
+            "them of one-hot rows, .argmax(axis=-1) indices"
+        )
     if target.shape != logits.shape[:-1]:
         raise ValueError(
             f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]} "

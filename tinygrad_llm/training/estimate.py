@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
             f"{parts},\n  optimizer {shown_bytes(self.moments)}, "
             f"activations {shown_bytes(self.activations)} a batch\n"
             f"{batches:,} batches of about {self.seconds * 1e3:.3g} ms: "
-            f"at least {shown_seconds(self.seconds * batches)}, updates and evaluations besides"
+            f"about {shown_seconds(self.seconds * batches)}, updates and evaluations besides"
         )
 
 

@@ -79,7 +79,7 @@ class Evaluator:
         if seen:
             raise RuntimeError(
                 f"the test set was read at {seen['time']}, after step {seen['step']}: "
-                "a second look makes it a validation set; choose by eval_dataset"
+                f"{_told(seen)}; a second look makes it a validation set: choose by eval_dataset"
             )
         row = {"step": self.state.step, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         files.keep_test_record(self.folder, row)  # before: whatever happens then, it was read
@@ -98,6 +98,12 @@ class Evaluator:
     def _say(self, text: str) -> None:
         if not self.args.quiet:
             print(text)
+
+
+def _told(seen: dict[str, Any]) -> str:
+    """What the test said then."""
+    found = [f"{k} {v:.4g}" for k, v in seen.items() if k.startswith("test_")]
+    return ", ".join(found) or "it did not come to an end"
 
 
 def as_dataset(given: Any) -> Any:

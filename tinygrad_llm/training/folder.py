@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_llm.backend import random
 from tinygrad_llm.data import row_hash
@@ -149,35 +149,65 @@ def chosen(folder: Path | None, which: bool | str | os.PathLike[str]) -> Path:
 def resume(trainer: Any, path: Path) -> TrainerState:
     """Put a Trainer back to where a checkpoint was written.
 
-    Raises ValueError, naming the file, for one that is damaged or of another model, data or
-    optimizer; it then names the one before it, which is still there. The model is as before then.
+    Raises ValueError, naming the file, for one that is damaged (it then names the one before it,
+    which is still there), or of another model, data or optimizer. The model is as before then.
     """
     at_home = trainer.folder is not None and path.parent == trainer.folder
+    saved = _read(path)
     before = trainer.model.state_dict()
     try:
-        found = load_checkpoint(path)
-        trainer.model.load_state_dict(found.model)
-        state, streams = TrainerState.from_dict(found.run["state"]), _streams(found.run["random"])
-        changed = _changed(found.run["args"], trainer.args.to_dict())
-        trainer.loader.load_state_dict(found.run["loader"])
-        _check_data(found.run, trainer)
-        _restore_optimizer(trainer, found, changed)
-        position = {name: int(found.run["log"].get(name, 0)) for name in FILES.values()}
-        kept = [(str(name), dict(values)) for name, values in found.run["callbacks"]]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        _fit(trainer, saved.found)
+    except (KeyError, TypeError, ValueError) as error:
         trainer.model.load_state_dict(before)
-        said = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: {said}{_the_one_before(path)}") from error
-    _restore_callbacks(trainer.callbacks, kept)
+        raise ValueError(
+            f"{path}: {error}; make model, data and arguments as they were when this run began, or "
+            "give another output_dir"
+        ) from error
+    _restore_callbacks(trainer.callbacks, saved.callbacks)
     if at_home:
         sweep(trainer.folder)
-        _set_aside(trainer.folder, state.step)
-        trainer.log.go_back(position)
+        _set_aside(trainer.folder, saved.state.step)
+        trainer.log.go_back(saved.position)
     elif trainer.folder is not None:
         make_ready(trainer, trainer.args.overwrite_output_dir)
-        _bring_best(path.parent, trainer.folder, state)
-    random.restore(streams)
-    return _without_lost_best(trainer, state)
+        _bring_best(path.parent, trainer.folder, saved.state)
+    random.restore(saved.streams)
+    return _without_lost_best(trainer, saved.state)
+
+
+class _Saved(NamedTuple):
+    """A checkpoint whose parts are what they should be."""
+
+    found: Checkpoint
+    state: TrainerState
+    streams: random.State
+    position: dict[str, int]
+    callbacks: list[tuple[str, dict[str, Any]]]
+
+
+def _read(path: Path) -> _Saved:
+    try:
+        found = load_checkpoint(path)
+        run = found.run
+        position = {name: int(run["log"].get(name, 0)) for name in FILES.values()}
+        callbacks = [(str(name), dict(values)) for name, values in run["callbacks"]]
+        for part in ("args", "stepper", "loader"):
+            if not isinstance(run[part], dict):
+                raise TypeError(f"its {part} is no dict")
+        state = TrainerState.from_dict(run["state"])
+        return _Saved(found, state, _streams(run["random"]), position, callbacks)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: {said}{_the_one_before(path)}") from error
+
+
+def _fit(trainer: Any, found: Checkpoint) -> None:
+    """Give model, loader, optimizer and schedule what a checkpoint holds."""
+    trainer.model.load_state_dict(found.model)
+    changed = _changed(found.run["args"], trainer.args.to_dict())
+    trainer.loader.load_state_dict(found.run["loader"])
+    _check_data(found.run, trainer)
+    _restore_optimizer(trainer, found, changed)
 
 
 def _streams(saved: Any) -> random.State:
@@ -189,7 +219,7 @@ def _check_data(run: dict[str, Any], trainer: Any) -> None:
     if run["data"] != row_hash(trainer.first_batch):
         raise ValueError("its first rows are others than those of this train_dataset")
     if run["model"] != repr(trainer.model):
-        warnings.warn(f"the model was {run['model']} and is {trainer.model!r}", stacklevel=5)
+        warnings.warn(f"the model was {run['model']} and is {trainer.model!r}", stacklevel=6)
 
 
 def _changed(then: dict[str, Any], now: dict[str, Any]) -> set[str]:
@@ -203,7 +233,7 @@ def _changed(then: dict[str, Any], now: dict[str, Any]) -> set[str]:
         warnings.warn(
             f"the run goes on with other arguments: {told}: it will not end as the one that was "
             "begun",
-            stacklevel=5,
+            stacklevel=6,
         )
     return set(names)
 
@@ -234,7 +264,7 @@ def _set_aside(folder: Path, step: int) -> None:
         if later > step:
             aside = path.with_name(f"{path.name}.old")
             path.replace(aside)
-            warnings.warn(f"{path.name} is after step {step}: it is {aside.name} now", stacklevel=5)
+            warnings.warn(f"{path.name} is after step {step}: it is {aside.name} now", stacklevel=6)
 
 
 def _bring_best(source: Path, folder: Path, state: TrainerState) -> None:
@@ -261,7 +291,7 @@ def _without_lost_best(trainer: Any, state: TrainerState) -> TrainerState:
     """Forget a best step whose file is gone: the next evaluation will be the best."""
     step, folder = state.best_step, trainer.folder
     if step is not None and (folder is None or not checkpoint_path(folder, step).exists()):
-        warnings.warn(f"the best weights, of step {step}, are gone from {folder}", stacklevel=5)
+        warnings.warn(f"the best weights, of step {step}, are gone from {folder}", stacklevel=6)
         state.best_step = state.best_value = None
     return state
 

@@ -69,7 +69,11 @@ class Trainer(Evaluator):
         transform: Any = None,
         length: Callable[[Any], int] | None = None,
     ):
-        args = args or TrainingArguments()
+        args = TrainingArguments() if args is None else args
+        if not isinstance(args, TrainingArguments):
+            raise TypeError(
+                f"Trainer: the second argument is TrainingArguments(…), not a {type(args).__name__}"
+            )
         super().__init__(
             model, args, eval_dataset, test_dataset, data_collator, compute_loss, compute_metrics
         )
