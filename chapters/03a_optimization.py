@@ -77,7 +77,7 @@ def constant(array):  # a tensor that asks for none
 #     α = 2/(λ₁ + λ₂)      factor (κ − 1)/(κ + 1) ≈ 1 − 2/κ,     κ = λ₂/λ₁
 #
 # κ is the **condition number** (条件数), and the steps that you need grow in proportion to it: the
-# first column of the table in section 2. The loss of a network has thousands of directions, from
+# column of SGD in the table of section 2. The loss of a network has thousands of directions, from
 # steep ones to nearly flat ones.
 #
 # **中文导读** 在抛物线 ½λw² 上走一步，w 乘以 1 − αλ：α 小于 2/λ 收敛，超过就发散，
@@ -126,8 +126,9 @@ lesson.claim("stalls", "α = 0.001/λ, 100 steps: |w|", stalled, above=("1.9/λ"
 #
 # If g stays the same, v tends to g + μg + μ²g + … = g/(1 − μ): with μ = 0.9 the steps become ten
 # times as long. That is worth remembering when you compare learning rates: momentum 0.9 with α is
-# about as fast as plain SGD with 10α. **Nesterov momentum** (涅斯捷罗夫动量) takes the part μv
-# that the next step will go anyway already now, and so brakes a little earlier.
+# about as fast as plain SGD with 10α. **Nesterov momentum** (涅斯捷罗夫动量) already takes the part
+# μv that the next step would take anyway (v is the new one, just computed), and so brakes a little
+# earlier.
 #
 # What does it buy? On ½λw² each position follows from the last two:
 #
@@ -143,12 +144,13 @@ lesson.claim("stalls", "α = 0.001/λ, 100 steps: |w|", stalled, above=("1.9/λ"
 # √κ in the place of κ: where plain descent takes 3,000 steps, momentum takes 200. (For Nesterov the
 # best settings on a quadratic are μ = (√(3κ + 1) − 2)/(√(3κ + 1) + 2), α = 4/(3λ₂ + λ₁): Lessard,
 # Recht and Packard 2016.) The bound on α is wider, too: 2(1 + μ)/λ instead of 2/λ. The program
-# counts the steps to a thousandth of the way, and fits the exponent p of steps ~ κᵖ. It is a
-# little above ½, for at the end of its range momentum still has a factor t in front of √μᵗ.
+# counts the steps to a thousandth of the way, and fits the exponent p of steps ~ κᵖ. It is a little
+# above ½, for at the end of its range momentum still has a factor t in front of √μᵗ. That factor is
+# in the figure, too: momentum first swings twice as wide as SGD, and pays that back later.
 #
 # **中文导读** 峡谷里，梯度主要横着来回，真正要走的方向每步都一样。动量把梯度累加起来：来回的抵消，
 # 一致的越积越大，梯度不变时步子长到 1/(1 − μ) 倍，所以动量 0.9 配学习率 α，
-# 大致相当于普通 SGD 的 10α。Nesterov 动量多看一步。在二次函数上可以算清：
+# 大致相当于普通 SGD 的 10α。Nesterov 动量先把下一步必走的 μv 走掉。在二次函数上可以算清：
 # 步数从正比于 κ 降到正比于 √κ；程序数出步数，再拟合指数来核对。
 
 # %%
@@ -217,19 +219,20 @@ lesson.claim("wider", "momentum 0.9 at 2.1/λ: |w|", abs(wider[-1]), below=("SGD
 #     E ‖g_B − g‖² = σ²/B · (N − B)/(N − 1)     without, as an epoch does: all N leave no noise
 #
 # where σ² is the mean of ‖∇ℓᵢ − g‖². F89 says only that the batch size trades speed for quality;
-# this is the rate of exchange. Four times the batch halves the noise, and costs four times the
-# samples. Per *sample* seen, small batches are the better bargain: they step more often, and early
-# on even a noisy step goes downhill; two epochs of full batches are two steps. Per *second* it is
-# another matter: a step has a cost of its own, and a matrix product of 64 rows takes hardly longer
-# than one of a single row. The best batch is about where a step begins to take longer. The table
-# trains on 1,150 digits with plain SGD, each B at its best rate of a sweep that was made once, on
-# other seeds. Its last two columns depend on your machine.
+# this is the rate of exchange. Four times the batch costs four times the samples and leaves a
+# quarter of the variance, so that the noise is half as large. Per *sample* seen, small batches are
+# the better bargain: they step more often, and early on even a noisy step goes downhill; two epochs
+# of full batches are two steps. Per *second* it is another matter: a step has a cost of its own,
+# and a matrix product of 64 rows takes hardly longer than one of a single row. The best batch is
+# about where a step begins to take longer. The table trains on 1,150 digits with plain SGD, each B
+# at the best of several rates, which were tried once, on other seeds. Its last two columns depend
+# on your machine.
 #
 # **中文导读** 损失是对所有样本取平均，梯度也是。全批量最准，走一步要看完所有数据；单个样本最便宜，
 # 但噪声大；小批量居中。三者平均起来都对（无偏），差别在方差：B 个样本取平均，方差是 σ²/B；
-# 不放回抽样还要乘 (N − B)/(N − 1)。批量扩大四倍，噪声只减半。按“看过的样本数”算，小批量最划算；
-# 按“花的时间”算，64 行的矩阵乘法几乎和一行一样快，所以适中的批量最好。注意：
-# 最后一个不满的批次要按大小加权。
+# 不放回抽样还要乘 (N − B)/(N − 1)。批量增大到四倍，噪声的标准差才减半。
+# 按“看过的样本数”算，小批量最划算；按“花的时间”算，64 行的矩阵乘法几乎和一行一样快，
+# 所以适中的批量最好。注意：最后一个不满的批次要按大小加权。
 
 # %%
 lesson.heading("3 · How many samples a step?")
@@ -311,7 +314,7 @@ lesson.table(["B", "α", "loss, 2 epochs", "samples a second", f"loss, {seconds}
 (_, _, one, slow, _), _, (_, _, some, fast, _), (_, _, every, _, _) = rows
 lesson.claim("samples", "2 epochs, B = 1: loss", one, below=("B = 64", some))
 lesson.claim("full", "2 epochs, full batch: loss", every, above=("B = 64", some))
-lesson.claim("speed", "samples a second, B = 64", fast / slow, above=("B = 1", 1.0))
+lesson.claim("speed", "samples a second, B = 64 ÷ B = 1", fast / slow, above=("B = 1", 1.0))
 
 # %% [markdown]
 # ## 4 · A rate for each weight (每个权重各走各的)
@@ -320,8 +323,9 @@ lesson.claim("speed", "samples a second, B = 64", fast / slow, above=("B = 1", 1
 # serve them all. Four optimizers divide the gradient of each weight by its own usual size. First,
 # though, the gradient in *what*? F13 prints ∇ₓL, that in the input, and F14 and F15 hand the same
 # wrong variable to Adam. For a layer the shapes do not even fit. With a single weight they do, and
-# nothing warns: w is driven to 0, where the loss is ln 2 = 0.693, that of a guess (chapter 02 says
-# why). With g = ∇_W L:
+# nothing warns. Here, with as many labels 0 as 1, w is driven to 0, where the loss is ln 2 = 0.693,
+# that of a guess (chapter 02 says why); with far more labels 1 it would grow, whatever the inputs
+# say. With g = ∇_W L:
 #
 #     RMSprop   v ← ρv + (1 − ρ)g²          w ← w − αg/(√v + ε)                            G13
 #     Adam      m ← β₁m + (1 − β₁)g         v ← β₂v + (1 − β₂)g²                      F14, F15
@@ -335,8 +339,8 @@ lesson.claim("speed", "samples a second, B = 64", fast / slow, above=("B = 1", 1
 # correction** (偏差修正): m and v begin at 0 and are too small at first, by the factors 1 − β₁ᵗ and
 # 1 − β₂ᵗ, which F16 and F17 divide out. How much does that matter? Without it a step is (1 − β₁ᵗ)/
 # √(1 − β₂ᵗ) times as long: 3.16 times at first, 6.6 times at its worst, and still too long after a
-# thousand steps. (RMSprop has no such correction: with ρ = 0.99 its first step is 10α long. It is
-# the long first leap in the figure of the bent valley, section 5.)
+# thousand steps. (RMSprop has no such correction: with ρ = 0.99 its first step is 10α long. See it
+# leap out of the bent valley, up to (−0.5, 2), in the figure of section 5.)
 #
 # **Weight decay** (权重衰减) pulls weights towards 0; chapter 03b puts it to use. F49 adds λw to
 # the gradient. For SGD that is the same as to shrink w by the share αλ at each step. Inside Adam it
@@ -353,7 +357,7 @@ lesson.claim("speed", "samples a second, B = 64", fast / slow, above=("B = 1", 1
 #
 # **中文导读** F13 误把梯度写成对输入求，F14、F15 跟着错；只有一个权重时形状相符、不会报错，
 # 却学不到东西。RMSprop 用梯度平方的滑动平均开根号做除数，每个权重每步大约走 α；
-# Adam 再加上动量和偏差修正，不修正的话第一步是 3.16 倍，最坏 6.6 倍，上千步后仍偏大。
+# Adam 再加上动量和偏差修正，不修正的话第一步是应有长度的 3.16 倍，最坏 6.6 倍，上千步后仍偏大。
 # F49 把 λw 加进梯度：对 SGD 就是衰减，放进 Adam 却也被 √v̂ 除了一遍，梯度大的权重几乎不衰减，
 # 梯度小的却被压到零；AdamW 把衰减移到外面，一视同仁。LAMB 让每一层都走自身长度的 α 倍。
 
@@ -451,11 +455,14 @@ lesson.claim("lamb", "LAMB: most/least", rows[2][4], below=("Adam", rows[1][4]),
 # ## 5 · All of them on one problem (同台比较)
 #
 # First a limit that all optimizers of section 4 share: they scale the axes of w, each by itself. If
-# the ravine lies along an axis, that flattens it. Turn it by 45°, and every weight has a part in
-# both directions. SGD and momentum do not notice the turn. RMSprop loses all that it had won; what
-# Adam keeps, it keeps by its momentum. The table has 100 steps down the ravine of κ = 100, straight
-# and turned, and down a bent valley, (1 − x)² + 10(y − x²)², each at the best of the rates from
-# 0.001 to 1; the figure has the ways down the valley.
+# the ravine lies along an axis, that flattens it, and RMSprop goes down to zero. Adam stays at
+# 10⁻⁴, for its momentum still swings to and fro about the bottom (with β₁ = 0 it gets to zero,
+# too). Turn the ravine by 45°, and every weight has a part in both directions. SGD and momentum do
+# not notice the turn. RMSprop loses all that it had won; what Adam keeps, it keeps by its momentum.
+# The table has 100 steps down the ravine of κ = 100, straight and turned, and down a bent valley,
+# (1 − x)² + 10(y − x²)², each at the best of the rates from 0.001 to 1; the figure has the ways
+# down the valley. (With `--quick` Adam, at α = 1, leaps as far as RMSprop, whose line then covers
+# it.)
 #
 # That phrase, *at the best of the rates*, is the rule of a fair comparison. Whoever compares
 # optimizers at one and the same rate compares rates: what suits Adam is slow for SGD. So everyone
@@ -473,22 +480,26 @@ lesson.claim("lamb", "LAMB: most/least", rows[2][4], below=("Adam", rows[1][4]),
 # apart: most of the intervals have 0 in them. (And of six intervals of 95 % one misses by chance in
 # every fourth table, 1 − 0.95⁶.) It takes more runs. Over ten seeds of this program, which is fifty
 # runs, Nesterov is ahead of momentum by 1.0 ± 0.5 points of accuracy, Adam by 0.6 ± 0.5. LAMB is
-# level with it, and plain SGD, which has not come as far in 100 steps, is 1.5 ± 1.2 behind. That is
-# seen, and it is little: between the best and the worst of Adam's five rates lie 6 to 20 points.
-# *Tune the rate before you change the optimizer.*
+# level with momentum (0.4 ± 0.5 behind), and plain SGD, which has not come as far in 100 steps, is
+# 1.5 ± 1.2 behind. That is seen, and it is little: between the best and the worst of Adam's five
+# rates lie 6 to 20 points. *Tune the rate before you change the optimizer.*
 #
-# The second table has batches of 512, and a fifth of the steps. Now AdamW and LAMB are far ahead of
-# momentum, which takes 1/(1 − μ) = 10 steps of the 20 to come up to speed. LAMB, which was made for
-# large batches, is not better than AdamW on a network this small: it has the higher training loss
-# on nine of ten seeds. A newer name is not a better one until a table like these says so.
+# The second table has batches of 512, and a fifth of the steps. Now the training losses of AdamW
+# and LAMB are far below that of momentum, which takes 1/(1 − μ) = 10 steps of the 20 to come up to
+# speed. In accuracy AdamW is ahead of it by 4.2 ± 0.7 points over the ten seeds, LAMB by 2.9 ± 1.0,
+# though on four of the seeds LAMB's interval has 0 in it. LAMB, which was made for large batches,
+# is not better than AdamW on a network this small: it has the higher training loss on nine of ten
+# seeds. A newer name is not a better one until a table like these says so.
 #
 # **中文导读** 第 4 节的方法只能逐个坐标缩放，峡谷转过 45° 就帮不上忙：RMSprop 的优势全失，
-# Adam 剩下的是动量的功劳，SGD 与动量则不受旋转影响。再谈公平：在同一个学习率下比较优化器，
+# Adam 剩下的是动量的功劳（没转时，也正是动量让 Adam 在谷底来回摆动，停在 10⁻⁴），
+# SGD 与动量则不受旋转影响。再谈公平：在同一个学习率下比较优化器，
 # 其实是在比较学习率。每个优化器扫描同样多个学习率，用验证集各挑最好的一个，再看测试成绩；
 # 同样的划分成对比较，并给出 95% 区间。五次运行几乎分不出动量、Nesterov、RMSprop、Adam 和 AdamW；
 # 十个种子共五十次运行才看得出 Nesterov 比动量高约 1.0 个百分点，Adam 高约 0.6。
-# 而 Adam 自己在最差的学习率下要低 6 到 20 个百分点。先调学习率，再谈换优化器。批量 512、
-# 步数只有五分之一时，AdamW 和 LAMB 远好于动量；LAMB 并不比 AdamW 好。
+# 而 Adam 自己在最差的学习率下要低 6 到 20 个百分点。先调学习率，再谈换优化器。
+# 批量 512、步数只有五分之一时，AdamW 和 LAMB 的训练损失远低于动量；十个种子平均，
+# 准确率 AdamW 高 4.2 个百分点，LAMB 高 2.9，但有四个种子的区间含 0。LAMB 并不比 AdamW 好。
 
 # %%
 lesson.heading("5 · All of them on one problem")
@@ -510,7 +521,7 @@ def best_walk(make, loss, start):  # of the ways with rates from 0.001 to 1 the 
     return np.nanmin(ends), paths[np.nanargmin(ends)]
 
 
-makers = {"SGD": optim.SGD, "momentum": heavy, "RMSprop": optim.RMSprop, "Adam": optim.Adam}
+makers = {"SGD": optim.SGD, "momentum": heavy, "Adam": optim.Adam, "RMSprop": optim.RMSprop}
 problems, found = {"ravine": (ravine([[1.0, 0.0], [0.0, 100.0]]), [1.0, 1.0])}, {}
 problems["turned by 45°"] = ravine([[50.5, -49.5], [-49.5, 50.5]]), [0.0, 2.0**0.5]
 problems["bent valley"] = valley, [-1.5, 1.0]
@@ -580,14 +591,15 @@ lesson.claim("batch", "LAMB, batch 512: training loss", lambs, below=("momentum"
 # ## 6 · Slow down in time: schedules (学习率调度)
 #
 # With a constant α the walk never comes to rest. Near the minimum a step is w ← w − α(λw + e), with
-# e the gradient noise of section 3, of variance s². What one step forgets, (1 − αλ)², and what it
-# adds, α²s², come into balance at
+# e the gradient noise of section 3, of variance s². A step keeps (1 − αλ)² of w², on average, and
+# adds α²s². The two balance when E w² = (1 − αλ)² E w² + α²s², and that is
 #
 #     E w² = αs² / (λ(2 − αλ)) ≈ αs²/2λ
 #
-# a ball of noise around the minimum, as wide as √α. A tenth of the rate has a tenth of that
-# variance, but takes ten times as long to get there. So go fast first and slow later: a
-# **schedule** (学习率调度) multiplies α by a factor that depends on the step t of T:
+# a ball of noise around the minimum, whose width grows as √α. A tenth of the rate has a tenth of
+# that variance, but takes ten times as long to get there. So go fast first and slow later: a
+# **schedule** (学习率调度) multiplies α by a factor that depends on the step t of T (T_w of them,
+# at first, are the warm-up, if there is one):
 #
 #     linear       (T − t)/(T − T_w)                    straight down to 0                  G15
 #     cosine       ½(1 + cos(π(t − T_w)/(T − T_w)))     slow, fast, slow
@@ -607,10 +619,10 @@ lesson.claim("batch", "LAMB, batch 512: training loss", lambs, below=("momentum"
 # difference is seen.
 #
 # F74 asks for 500 steps of warm-up whatever the length of the run. 800 rows in batches of 16 for 3
-# epochs are 150 steps: the run ends on its way up, at 149/500 = 29.8 % of the rate, and with one
-# row of data at 0.4 %. The library warns of it; give the warm-up as a share of the run instead. See
-# in the last row what it costs: a great deal where the rate was small already, less where it was
-# too large, for there the mistake happens to mend another.
+# epochs are 150 steps: the run ends on its way up, at 149/500 = 29.8 % of the rate. With one row of
+# data, 3 steps, it ends at 2/500 = 0.4 %. The library warns of it; give the warm-up as a share of
+# the run instead. See in the last row what it costs: a great deal where the rate was small already,
+# less where it was too large, for there the mistake happens to mend another.
 #
 # **中文导读** 学习率不变，就永远停不下来：噪声使 w 在最低点附近晃动，方差约为 αs²/2λ。
 # 学习率小十倍，晃动的方差小十倍，但走得也慢十倍，所以要先快后慢：线性或余弦衰减。
@@ -668,8 +680,10 @@ for rate, sign, what in ((0.03, -1.0, "saved"), (0.001, 1.0, "added")):
 # The program plants such a batch: the pixels of batch 61 of 150 are a thousand times too bright.
 # Without clipping one step of SGD throws the weights away. Adam looks safer, for it divides by the
 # size of the gradient. But its m carries the giant along for some ten steps, all in that one wrong
-# direction, and its v forgets only a thousandth of it at each step, so that √v̂ is far too large and
-# the steps far too small for the rest of the run. Clip, and both go on as if nothing had happened.
+# direction, and its v forgets only a thousandth of it at each step, so that √v̂ is far too large
+# and the steps far too small for the rest of the run. Clip by norm, and both go on nearly as if
+# nothing had happened. By value the loss is about twice as high for some steps, and then falls
+# again.
 #
 # How large should c be? About what the norm usually is, or a little more: `clip_grad_norm_` returns
 # it, so look first. A clip that is at work in every step only hides that the rate is too large. And
@@ -683,7 +697,8 @@ for rate, sign, what in ((0.03, -1.0, "saved"), (0.001, 1.0, "added")):
 # **中文导读** 一个坏批次就能毁掉一次训练。按范数裁剪把整个梯度等比缩短，方向不变；
 # 按数值裁剪逐个截断，方向会变。程序把第 61 个批次的像素放大一千倍：SGD 不裁剪，
 # 一步就把权重抛到天边；Adam 看似安全，可是 m 会带着这个巨大的梯度朝错误方向再走十来步，
-# v 每步只忘掉千分之一，之后步子一直太小。裁剪之后两者都若无其事。阈值取平时的范数或略大一点，
+# v 每步只忘掉千分之一，之后步子一直太小。按范数裁剪，两者都几乎若无其事；按数值裁剪，
+# 有几步损失约为原来的两倍，然后再降下来。阈值取平时的范数或略大一点，
 # 先看 clip_grad_norm_ 的返回值。初始化不当则不是优化器能补救的，见第 2 章第 9 节。
 
 # %%

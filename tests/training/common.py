@@ -32,6 +32,8 @@ def trainer(model: Any = None, train: Any = None, held: Any = None, **changes: A
     """On blobs, unless told otherwise; names of the Trainer's own go to it, others to the
     arguments."""
     own = {k: changes.pop(k) for k in list(changes) if k in OWN}
+    if "optimizer" in own:
+        changes = {"learning_rate": 5e-5, **changes}  # the usual one: it is the optimizer's to say
     train = blobs() if train is None else train
     held = blobs(60, seed=1) if held is None else held
     return Trainer(model or network(), arguments(**changes), train, held or None, **own)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_llm import functional as F
 from tinygrad_llm import manual_seed, models, optim
 from tinygrad_llm.training import TrainingArguments
 from tinygrad_llm.training.batches import IGNORED, default_loss
@@ -20,9 +21,9 @@ class Keep(optim.SGD):
         self.seen = [p.grad.data.copy() for g in self.param_groups for p in g["params"]]
 
 
-def gradients(batches):
+def gradients(batches, kind=models.MLP):
     manual_seed(1)
-    model = models.MLP([3, 5, 4], "tanh").astype("float64")
+    model = kind([3, 5, 4], "tanh").astype("float64")
     optimizer = Keep(model.parameters(), lr=1.0)
     args = TrainingArguments(max_grad_norm=None)
     step = Stepper(model, args, default_loss, optimizer, optim.constant(optimizer))
@@ -60,6 +61,37 @@ def test_the_mean_of_means_would_be_another():
     naive = [(a + b) / 2 for a, b in zip(*halves)]
     worst = max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(naive, expected))
     assert worst > 0.05
+
+
+class Shifted(models.MLP):
+    """Counts its own targets, as a language model that shifts its labels does: here all but the
+    first row of a batch."""
+
+    def forward(self, x, labels):
+        logits = super().forward(x)
+        loss = F.cross_entropy(logits[1:], labels[1:])
+        return Answer(loss, logits, int((labels[1:] != IGNORED).sum()))
+
+
+class Answer:
+    def __init__(self, loss, logits, targets):
+        self.loss, self.logits, self.targets = loss, logits, targets
+
+
+def test_a_model_that_counts_its_targets_itself():
+    """Two batches whose first rows count nothing are the others as one batch."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(9, 3)), rng.integers(0, 4, 9)
+    labels[4] = IGNORED
+    kept = [1, 2, 6, 7, 8]
+    done, found = gradients(
+        [{"x": x[:3], "labels": labels[:3]}, {"x": x[5:], "labels": labels[5:]}], Shifted
+    )
+    whole, expected = gradients([(x[kept], labels[kept])])
+    assert done.targets == whole.targets == 5
+    assert done.loss == pytest.approx(whole.loss, rel=1e-12)
+    for a, b in zip(found, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
 def test_a_batch_of_nothing_but_ignored_labels_moves_nothing():

@@ -73,12 +73,21 @@ def test_the_strategy_follows_from_the_steps(settings, strategy):
         ("eval_f1", None, True),
         ("error", False, False),
         ("loss", True, True),
+        ("brier_score", True, True),
+        ("mlm_loss", None, False),
+        ("macro_f1", None, True),
     ],
 )
 def test_which_way_is_better(metric, given, maximizes):
     args = TrainingArguments(metric_for_best_model=metric, greater_is_better=given)
     assert args.maximizes == maximizes
     assert args.best_metric == f"eval_{metric.removeprefix('eval_')}"
+
+
+@pytest.mark.parametrize("metric", ["score", "brier_score", "answer", "error_precision", "x"])
+def test_which_way_is_better_must_be_said_where_the_name_does_not(metric):
+    with pytest.raises(ValueError, match="say greater_is_better=True or False"):
+        TrainingArguments(metric_for_best_model=metric, load_best_model_at_end=True)
 
 
 def test_they_go_through_json():

@@ -107,7 +107,7 @@ def poisoned(at, what):
     def loss(model, batch):
         calls[0] += model.training
         x, labels = batch
-        if calls[0] == at + 2:  # two batches were run to measure time
+        if calls[0] == at + 1:  # one batch was run to see that it can be
             if what == "weight":
                 model.layers[2].weight.data[1, 2] = np.nan
             elif what == "slope":  # √0: a finite loss of infinite slope

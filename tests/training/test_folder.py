@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.training.common import blobs, dataset, network, same, trainer, weights
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
+from tinygrad_llm.data import Subset
 from tinygrad_llm.files import load_safetensors, save_safetensors
 from tinygrad_llm.training import Callback, Trainer, TrainingArguments, load_checkpoint
 from tinygrad_llm.training.checkpoints import _digest, checkpoint_path, checkpoints
@@ -87,41 +89,42 @@ def test_going_on_from_an_earlier_step_sets_later_ones_aside(tmp_path):
 
     class Look(Callback):
         def on_save(self, run, path):
-            seen.append(path.exists())
+            old = path.with_name(f"{path.name}.old")
+            seen.append((path.exists(), old.exists(), len(list(path.parent.glob("*.old")))))
 
     with pytest.warns(UserWarning, match=r"checkpoint-\d+\.safetensors is after step 4"):
         again = trained(
             tmp_path, checkpoint_path(tmp_path, 4), callbacks=[Look()], save_total_limit=1
         )
-    assert seen == [True] * 3 and same(again.model, unharmed.model)
+    assert seen == [(True, False, left) for left in (2, 1, 0)]
+    assert same(again.model, unharmed.model)
     assert list(checkpoints(tmp_path)) == [10]
-    assert (tmp_path / "checkpoint-6.safetensors.old").exists()
 
 
-def test_a_run_goes_on_in_another_folder_with_its_best(tmp_path):
+@pytest.mark.parametrize("folder", ["b", None])
+def test_a_checkpoint_that_lies_elsewhere_is_refused(tmp_path, folder):
+    trained(tmp_path / "a")
+    message = "lies elsewhere than output_dir" if folder else "set output_dir to the folder"
+    with pytest.raises(ValueError, match=message):
+        trained(folder and tmp_path / folder, checkpoint_path(tmp_path / "a", 4))
+    assert max(checkpoints(tmp_path / "a")) == 10
+
+
+def test_a_copied_folder_goes_on_by_itself(tmp_path):
     unharmed = trained(tmp_path / "a", max_steps=20, **BEST)
-    path = checkpoint_path(tmp_path / "a", 12)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()}
-    again = trained(tmp_path / "b", path, max_steps=20, **BEST)
+    with pytest.warns(UserWarning, match="is after step 12"):
+        path = checkpoint_path(tmp_path / "b", 12)
+        again = trained(tmp_path / "b", path, max_steps=20, **BEST)
     assert same(again.model, unharmed.model)
     assert before == {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()}
-    steps = [row["step"] for row in again.history if row["kind"] == "eval"]
-    assert steps == [14, 16, 18, 20]
-
-
-def test_another_folder_with_a_run_in_it_is_refused(tmp_path):
-    for name in ("a", "b"):
-        trained(tmp_path / name)
-    log = (tmp_path / "b" / "log.jsonl").read_text()
-    with pytest.raises(FileExistsError, match="has an earlier run, up to step 10"):
-        trained(tmp_path / "b", checkpoint_path(tmp_path / "a", 4))
-    assert (tmp_path / "b" / "log.jsonl").read_text() == log
 
 
 def test_a_folder_stands_for_its_newest_checkpoint(tmp_path):
-    first = trained(tmp_path / "a", max_steps=8)
+    first = trained(tmp_path, max_steps=8)
     with pytest.warns(UserWarning, match="max_steps"):
-        run = trained(tmp_path / "b", tmp_path / "a")
+        run = trained(tmp_path, tmp_path)
     assert first.state.step == 8 and run.state.step == 10
 
 
@@ -261,6 +264,24 @@ def test_a_test_that_fails_has_read_it(tmp_path):
     trainer(**settings, max_steps=2, eval_strategy="no").train()
     with pytest.raises(RuntimeError, match="test set was read at"):
         trainer(**settings).test()
+
+
+def test_a_run_that_is_overwritten_leaves_the_count_of_tests(tmp_path, capsys):
+    for times in (1, 2, 3):
+        run = trained(tmp_path, overwrite_output_dir=True, test_dataset=blobs(30, seed=2))
+        run.args.quiet = False
+        run.test()
+        assert ("for the" in capsys.readouterr().out) == (times > 1)
+        assert run.history[-1]["times_read"] == times
+
+
+def test_a_part_of_the_training_rows_is_no_test_set():
+    rows = dataset()
+    args = TrainingArguments(quiet=True)
+    parts = [Subset(rows, range(60)), Subset(Subset(rows, range(50, 90)), range(20))]
+    with pytest.raises(ValueError, match="test_dataset is train_dataset"):
+        Trainer(Unlabelled(), args, parts[0], test_dataset=parts[1])
+    Trainer(Unlabelled(), args, parts[0], test_dataset=Subset(rows, range(60, 90)))
 
 
 def test_a_foreign_record_of_a_test_is_named(tmp_path):

@@ -11,14 +11,18 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "lamb")
 SCHEDULES = ("linear", "cosine", "constant")
 STRATEGIES = ("no", "steps", "epoch")
 
-LOWER = ("loss", "perplexity", "error", "nll", "mae", "mse", "rmse", "wer", "cer")
-GREATER = ("accuracy", "f1", "precision", "recall", "score", "bleu", "match", "auc", "kappa")
-"""Ends of names of metrics of which less, or more, is better."""
+LOWER = {"loss", "perplexity", "error", "nll", "mae", "mse", "rmse", "wer", "cer"}
+GREATER = {"accuracy", "f1", "precision", "recall", "bleu", "match", "auc", "kappa"}
+"""Words in names of metrics of which less, or more, is better."""
 
 
 @dataclass
 class TrainingArguments:
-    """Settings of a `Trainer`: Hugging Face's names, and its defaults, where the thing is the same.
+    """Settings of a `Trainer`, by Hugging Face's names where the thing is the same.
+
+    Other defaults than there: evaluation and checkpoints at every epoch (there: no evaluation, and
+    checkpoints every 500 steps), the last 2 checkpoints kept (all), 64 rows to evaluate (8), a row
+    of the log every 10 steps (500).
 
     A step is one update of the weights, from gradient_accumulation_steps batches (fewer at the end
     of an epoch). Raises ValueError that names the setting and the mend.
@@ -125,7 +129,8 @@ class TrainingArguments:
                 'say "epoch", or give eval_steps'
             )
         name = self.best_metric
-        if self.greater_is_better is None and not name.endswith(LOWER + GREATER):
+        words = set(name.split("_"))
+        if self.greater_is_better is None and bool(words & LOWER) == bool(words & GREATER):
             raise ValueError(
                 f"TrainingArguments: metric_for_best_model {name!r}: say greater_is_better=True or "
                 "False"
@@ -149,7 +154,7 @@ class TrainingArguments:
         """Whether a greater value of the metric is better."""
         if self.greater_is_better is not None:
             return self.greater_is_better
-        return not self.best_metric.endswith(LOWER)
+        return not set(self.best_metric.split("_")) & LOWER
 
     def to_dict(self) -> dict[str, Any]:
         """All settings, ready for JSON."""

@@ -26,21 +26,24 @@ Batch = tuple[Any, ...] | dict[str, Any]
 
 
 class Result(NamedTuple):
-    """The mean loss of a batch, where it has labels, and what the model said, where the loss
-    function tells."""
+    """The mean loss of a batch, where it has labels; what the model said, where the loss function
+    tells; and over how many targets the mean is, where that is not `count_targets`."""
 
     loss: Tensor | None
     outputs: Tensor | None
+    targets: int | None = None
 
 
 ComputeLoss = Callable[[Module, Any], Any]
-"""compute_loss(model, batch) -> mean loss, or (mean loss, outputs)."""
+"""compute_loss(model, batch) -> mean loss, or (mean loss, outputs), or (mean loss, outputs, number
+of targets that the mean is over)."""
 
 
 def default_loss(model: Module, batch: Batch) -> Result:
     """Cross-entropy of what the model says and the labels, in float32 at least; or the model's own.
 
-    (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`; a
+    (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`, and
+    with `.targets` where its mean is over fewer than there are labels (it shifts or masks them); a
     model whose forward takes no "labels" gets the rest, and its output is held against them. (x,)
     and a dict without labels have no loss, unless the model's answer has one.
     """
@@ -56,7 +59,8 @@ def default_loss(model: Module, batch: Batch) -> Result:
                 f"{type(model).__name__} was given labels and answers with a Tensor: it must "
                 "answer with .loss, or take no labels; or give the Trainer a compute_loss"
             )
-        return Result(getattr(answer, "loss", None), _logits(answer))
+        loss, targets = getattr(answer, "loss", None), getattr(answer, "targets", None)
+        return Result(loss, _logits(answer), targets)
     others = {name: value for name, value in batch.items() if name != "labels"}
     return _cross_entropy(model(**others), batch["labels"])
 
@@ -79,13 +83,14 @@ def result_of(compute_loss: ComputeLoss, model: Module, batch: Batch) -> Result:
     """compute_loss, with or without outputs, as a Result. Raises TypeError for what is no loss;
     None is one where there are outputs."""
     answer = compute_loss(model, batch)
-    loss, outputs = answer if isinstance(answer, tuple) else (answer, None)
-    if loss is None and outputs is not None:
-        return Result(None, outputs)
+    result = Result(*answer) if isinstance(answer, tuple) else Result(answer, None)
+    loss = result.loss
+    if loss is None and result.outputs is not None:
+        return result
     if not isinstance(loss, Tensor) or loss.size != 1:
         shown = f"a Tensor {loss.shape}" if isinstance(loss, Tensor) else type(loss).__name__
         raise TypeError(f"compute_loss: the loss is one number on the tape, not {shown}")
-    return Result(loss, outputs)
+    return result
 
 
 def forward(model: Module, compute_loss: ComputeLoss, batch: Batch, half: bool = False) -> Result:

@@ -123,6 +123,13 @@ def rotate(folder: Path, keep: int, best: int | None) -> None:
             found[step].unlink(missing_ok=True)
 
 
+def set_aside(folder: Path, step: int) -> list[Path]:
+    """Rename checkpoints after this step, to "….old": a run that goes on from it will come to those
+    steps again, and they must not be taken for its newest. Returns their new names."""
+    later = [path for at, path in checkpoints(folder).items() if at > step]
+    return [path.replace(path.with_name(f"{path.name}.old")) for path in later]
+
+
 def sweep(folder: Path) -> None:
     """Remove what a write that was killed left behind."""
     for path in folder.iterdir():

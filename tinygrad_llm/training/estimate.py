@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_llm import graph
@@ -61,10 +61,12 @@ def estimate(model: Module, optimizer: Optimizer, loss: Callable[[], Tensor]) ->
                     p.grad = None
                 start = time.perf_counter()
                 value = loss()
+                value.item()  # waits for a GPU
                 forward = time.perf_counter() - start
                 activations = saved_bytes(graph.behind([value._edge]), model)
                 start = time.perf_counter()
                 value.backward()
+                _wait(learning)
                 seconds = forward + time.perf_counter() - start
     finally:
         for p, grad in zip(parameters, before):
@@ -79,6 +81,13 @@ def estimate(model: Module, optimizer: Optimizer, loss: Callable[[], Tensor]) ->
         activations=activations,
         seconds=seconds,
     )
+
+
+def _wait(learning: Sequence[Tensor]) -> None:
+    """Until a GPU has computed a gradient of the first layer, the last one to come."""
+    first = next((p.grad for p in learning if p.grad is not None), None)
+    if first is not None and first.size:
+        first.data.reshape(-1)[:1].sum().item()
 
 
 def _moments(optimizer: Optimizer, group: dict[str, Any]) -> int:

@@ -55,11 +55,12 @@ def evaluate(
     labels: list[np.ndarray] = []
     with evaluating(model):
         for batch in batches:
-            result, count = forward(batch), count_targets(batch)
+            result = forward(batch)
+            count = count_targets(batch) if result.targets is None else result.targets
             if result.loss is not None:
                 loss, targets = loss + result.loss.item() * count, targets + count
             truth = labels_of(batch)
-            hits, counted = _hits(result.outputs, truth)
+            hits, counted = _hits(result.outputs, truth, result.targets is not None)
             right, judged = right + hits, judged + counted
             if result.outputs is not None and (keep or compute_metrics):
                 outputs.append(result.outputs.numpy().copy())
@@ -82,11 +83,17 @@ def _numbers(found: Any) -> Metrics:
     return {str(name): float(value) for name, value in found.items()}
 
 
-def _hits(outputs: Tensor | None, labels: Any) -> tuple[int, int]:
-    """(right, judged) where outputs are scores (..., classes) and labels whole numbers (...)."""
+def _hits(outputs: Tensor | None, labels: Any, shifted: bool) -> tuple[int, int]:
+    """(right, judged) where outputs are scores (..., classes) and labels whole numbers (...).
+
+    shifted: the model has counted its targets itself, so that the score at a place may be for
+    another place's label; then only labels of whole rows are judged.
+    """
     if outputs is None or labels is None or labels.dtype.kind not in "iu":
         return 0, 0
     if outputs.shape[:-1] != labels.shape or outputs.shape[-1] < 2:
+        return 0, 0
+    if shifted and labels.ndim > 1:
         return 0, 0
     labels, said = to_host(labels), to_host(outputs.data.argmax(axis=-1))
     judged = labels != IGNORED

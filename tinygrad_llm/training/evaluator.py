@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_llm import data, nn
 from tinygrad_llm.tensor import Tensor
-from tinygrad_llm.training import folder as files
+from tinygrad_llm.training import folder as folders
 from tinygrad_llm.training.arguments import TrainingArguments
 from tinygrad_llm.training.batches import Batch, ComputeLoss, Result, forward
 from tinygrad_llm.training.evaluation import ComputeMetrics, Metrics, Predictions, evaluate
@@ -73,7 +73,7 @@ class Evaluator:
         """
         if self.test_dataset is None:
             raise ValueError("Trainer: there is no test_dataset")
-        seen = files.test_record(self.folder) or next(
+        seen = folders.test_record(self.folder) or next(
             (row for row in self.history if row["kind"] == "test"), None
         )
         if seen:
@@ -81,11 +81,15 @@ class Evaluator:
                 f"the test set was read at {seen['time']}, after step {seen['step']}: "
                 f"{_told(seen)}; a second look makes it a validation set: choose by eval_dataset"
             )
-        row = {"step": self.state.step, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        files.keep_test_record(self.folder, row)  # before: whatever happens then, it was read
+        times = 1 + folders.times_read(self.folder)
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        row = {"step": self.state.step, "time": now, "times_read": times}
+        if times > 1:
+            self._say(f"the test set is read for the {times}th time in {self.folder}: not unseen")
+        folders.keep_test_record(self.folder, row)  # before: whatever happens then, it was read
         found = self._predict(self.test_dataset, keep=False).metrics
         metrics = {f"test_{name}": value for name, value in found.items()}
-        files.keep_test_record(self.folder, {**row, **metrics})
+        folders.keep_test_record(self.folder, {**row, **metrics})
         self.log.add("test", {**row, **metrics})
         return metrics
 
@@ -119,12 +123,24 @@ def as_dataset(given: Any) -> Any:
 
 
 def same_data(a: Any, b: Any) -> bool:
-    """Whether two datasets are one object, or hold the very same array."""
+    """Whether two datasets have a row in common, as far as objects tell: of one source, with an
+    index in common."""
     if a is None or b is None:
         return False
-    columns = [{id(each) for each in _columns(dataset)} for dataset in (a, b)]
-    return a is b or bool(columns[0] & columns[1])
+    (source, rows), (other, others) = _source(a), _source(b)
+    return _is_one(source, other) and bool(np.isin(rows, others).any())
 
 
-def _columns(dataset: Any) -> tuple[Any, ...]:
-    return dataset.arrays if isinstance(dataset, data.ArrayDataset) else ()
+def _source(dataset: Any) -> tuple[Any, np.ndarray]:
+    """What the rows come from, and their places in it, through all Subsets."""
+    rows = np.arange(len(dataset))
+    while isinstance(dataset, data.Subset):
+        dataset, rows = dataset.dataset, np.asarray(dataset.indices)[rows]
+    return dataset, rows
+
+
+def _is_one(a: Any, b: Any) -> bool:
+    """One object, or the very same arrays."""
+    if not (isinstance(a, data.ArrayDataset) and isinstance(b, data.ArrayDataset)):
+        return a is b
+    return {id(each) for each in a.arrays} == {id(each) for each in b.arrays}

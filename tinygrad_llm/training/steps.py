@@ -57,17 +57,17 @@ class Stepper:
                 "this model: make the optimizer after the model, from model.parameters()"
             )
 
-    def forward(self, batch: Batch) -> Tensor:
-        """The loss of one batch, in float16 where the arguments say so."""
-        loss = forward(self.model, self.compute_loss, batch, self.args.fp16).loss
-        if loss is None:
+    def forward(self, batch: Batch) -> Any:
+        """The Result of one batch, in float16 where the arguments say so."""
+        result = forward(self.model, self.compute_loss, batch, self.args.fp16)
+        if result.loss is None:
             raise ValueError("Trainer: there is no loss: the data has no labels")
-        if not loss.requires_grad:
+        if not result.loss.requires_grad:
             raise RuntimeError(
                 "compute_loss: no gradient can come back from the loss: it must be computed from "
                 "the model's output, by functions of Tensors"
             )
-        return loss
+        return result
 
     def step(self, batches: Sequence[Batch], number: int) -> Step:
         """Update the weights by the mean gradient over all targets of the batches (F66).
@@ -78,19 +78,28 @@ class Stepper:
         """
         for parameter in self.parameters:  # those too that this optimizer does not move
             parameter.grad = None
-        counts = [count_targets(batch) for batch in batches]
-        total, mean = sum(counts), 0.0
-        for batch, count in zip(batches, counts):
-            share = count / total if total else 0.0
-            loss = self.forward(batch)
-            value = loss.item()
+        expected = sum(map(count_targets, batches))
+        total, summed = 0, 0.0
+        for batch in batches:
+            result = self.forward(batch)
+            count = count_targets(batch) if result.targets is None else result.targets
+            value = result.loss.item()
             if not math.isfinite(value):
                 self._refuse(number, f"the loss is {value}", batch)
-            mean += share * value
-            self._backward(loss, share)
+            total, summed = total + count, summed + count * value
+            self._backward(result.loss, count / expected if expected else 0.0)
+        self._rescale(expected, total)
+        mean = summed / total if total else 0.0
         rate = self.schedule.last_lr()[0]
         norm, skipped = self._move(number, batches[-1])
         return Step(mean, total, norm, rate, skipped)
+
+    def _rescale(self, expected: int, total: int) -> None:
+        """The shares were taken of `expected` targets; a model may have counted others."""
+        if total not in (0, expected):
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad * (expected / total)
 
     def _backward(self, loss: Tensor, share: float) -> None:
         if share != 1.0:

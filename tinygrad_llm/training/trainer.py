@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_llm import data, nn, optim
 from tinygrad_llm.backend import manual_seed, random
-from tinygrad_llm.training import folder as files
+from tinygrad_llm.training import folder as folders
 from tinygrad_llm.training.arguments import TrainingArguments
 from tinygrad_llm.training.batches import (
     Batch,
@@ -26,6 +26,7 @@ from tinygrad_llm.training.estimate import estimate
 from tinygrad_llm.training.evaluation import ComputeMetrics, evaluating
 from tinygrad_llm.training.evaluator import Evaluator, as_dataset, same_data
 from tinygrad_llm.training.interrupt import Interrupt, on_ctrl_c
+from tinygrad_llm.training.resume import check_saveable, chosen, resume, save, weights_of
 from tinygrad_llm.training.state import TrainerState
 from tinygrad_llm.training.steps import Step, Stepper, make_optimizer, make_schedule
 
@@ -91,6 +92,14 @@ class Trainer(Evaluator):
         args, name = self.args, self.args.best_metric
         if any(isinstance(each, type) for each in self.callbacks):
             raise TypeError("Trainer: callbacks are objects: write MyCallback(), not MyCallback")
+        usual = TrainingArguments()
+        ours = ("learning_rate", "weight_decay", "optim", "optim_args")
+        idle = [each for each in ours if getattr(args, each) != getattr(usual, each)]
+        if self._given_optimizer is not None and idle:
+            raise ValueError(
+                f"Trainer: with an optimizer of your own {', '.join(idle)} would do nothing: give "
+                "them to the optimizer"
+            )
         if args.wants_best and self.eval_dataset is None:
             raise ValueError("Trainer: the best weights are wanted, and there is no eval_dataset")
         known = name in ("eval_loss", "eval_accuracy") or self.compute_metrics is not None
@@ -116,7 +125,7 @@ class Trainer(Evaluator):
         bad parameter; KeyboardInterrupt after Ctrl-C, when all is saved.
         """
         self._prepare()
-        again = resume_from_checkpoint is True and files.has_only_begun(self.folder)
+        again = resume_from_checkpoint is True and folders.has_only_begun(self.folder)
         if resume_from_checkpoint and not again:
             self._resume(resume_from_checkpoint)
         else:
@@ -177,25 +186,33 @@ class Trainer(Evaluator):
     def _begin(self, again: bool = False) -> None:
         """A run from its first step; again: one that was begun there and did not get far."""
         self.state, self._best = TrainerState(), None
-        expectations = self._expectations()
-        files.check_saveable(self)
         if self.folder is not None:
-            files.make_ready(self, self.args.overwrite_output_dir or again)
+            folders.check_free(self.folder, self.args.overwrite_output_dir or again)
+        expectations = self._expectations()
+        check_saveable(self)
+        if self.folder is not None:
+            folders.make_ready(self.folder, self.args.to_dict())
         self.log.clear()
         manual_seed(self.args.seed)
         self._say(expectations)
 
     def _expectations(self) -> str:
-        def loss() -> Any:
-            return self.stepper.forward(self.first_batch)
+        """Parameters, memory, time; where nobody will read it, only that a step can be made."""
 
+        def loss() -> Any:
+            return self.stepper.forward(self.first_batch).loss
+
+        if self.args.quiet:
+            with random.replay(random.state()):
+                loss()
+            return ""
         batches = self.total_steps * self.args.gradient_accumulation_steps
         return estimate(self.model, self.stepper.optimizer, loss).text(batches)
 
     def _resume(self, which: bool | str | Path) -> None:
         """Take everything back as it was at a checkpoint."""
         self.log.clear()
-        self.state = files.resume(self, files.chosen(self.folder, which))
+        self.state = resume(self, chosen(self.folder, which))
         patience = self.args.early_stopping_patience
         if not patience or self.state.worse < patience:
             self.state.stopped = ""
@@ -255,7 +272,7 @@ class Trainer(Evaluator):
     def _save(self) -> None:
         """A checkpoint of this moment, where there is a folder."""
         if self.folder is not None:
-            self._tell("on_save", files.save(self))
+            self._tell("on_save", save(self))
 
     def _save_and_say(self) -> None:
         """Ctrl-C: save, and say how to go on."""
@@ -274,7 +291,7 @@ class Trainer(Evaluator):
         if self.args.wants_best:
             self._take_best()
         if self.folder is not None:
-            self.save_model(self.folder / files.MODEL)
+            self.save_model(self.folder / folders.MODEL)
         loss = state.all_loss_sum / state.all_targets if state.all_targets else math.nan
         metrics: dict[str, Any] = {
             "train_runtime": seconds,
@@ -304,7 +321,7 @@ class Trainer(Evaluator):
             self.model.load_state_dict(self._best or {})
         else:
             try:
-                self.model.load_state_dict(files.weights_of(self.folder, step))
+                self.model.load_state_dict(weights_of(self.folder, step))
             except (OSError, ValueError) as error:
                 self.state.best_step = None
                 warnings.warn(f"the last weights stay, for the best ones: {error}", stacklevel=4)
