@@ -223,7 +223,7 @@ def fit(rows, optimizer=optim.Adam, rate=6e-3, decay=0.0, epochs=EPOCHS, watch=N
             mover.zero_grad()
             F.cross_entropy(model.train()(constant(x)), constant(y)).backward()
             mover.step()
-            most = schedule.last_lr()[0] * extra.get("l1", 0.0)
+            most = schedule.get_last_lr()[0] * extra.get("l1", 0.0)
             for weight in (p for p in model.parameters() if most and p.ndim == 2):
                 weight.data -= weight.data.clip(-most, most)  # section 4
             schedule.step()

@@ -6,9 +6,10 @@ import io
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
+
+from tinygrad_llm._text import clip, ljust, rjust, width
 
 WIDTH = 80
 """Columns that are used at most: longer lines tire the eye."""
@@ -27,12 +28,6 @@ def use_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
-
-
-def width(text: str) -> int:
-    """Columns that `text` takes: two for a Chinese character, none for a combining one."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -61,15 +56,6 @@ def paragraph(text: str, indent: str = "", first: str | None = None) -> str:
     return textwrap.fill(text, columns(), initial_indent=lead, subsequent_indent=indent)
 
 
-def clip(text: str, columns: int) -> str:
-    """`text` in at most so many columns, cut with an ellipsis."""
-    if width(text) <= columns:
-        return text
-    while width(text) > columns - 1:
-        text = text[:-1]
-    return text + "…"
-
-
 def rewrite(line: str) -> None:
     """On a terminal, over the line before; elsewhere only lines that are complete."""
     if sys.stdout.isatty():
@@ -81,10 +67,7 @@ def rewrite(line: str) -> None:
 
 
 def _line(cells: Sequence[str], widths: list[int], right: list[bool]) -> str:
-    padded = []
-    for cell, columns, to_right in zip(cells, widths, right):
-        space = " " * (columns - width(cell))
-        padded.append(space + cell if to_right else cell + space)
+    padded = [(rjust if r else ljust)(cell, n) for cell, n, r in zip(cells, widths, right)]
     return ("  " + "  ".join(padded)).rstrip()
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fixtures.make_sklearn_metrics import FILE, scores_of, written
 from tinygrad_llm import Tensor, metrics
+from tinygrad_llm._text import width
 from tinygrad_llm.backend import put
 from tinygrad_llm.testing import strict_cupy
 
@@ -123,10 +124,38 @@ def test_every_form_of_labels_is_taken():
         (Tensor(np.array(true)), tuple(predicted)),
         ([Tensor(np.array(t)) for t in true], [np.int64(p) for p in predicted]),
     ]
+    forms += [(np.array(true, np.float32), [0.0, 2.0, 2.0, 1.0]), ([0, 1.0, 2, 1], predicted)]
     words = np.array(["a", "bb", "ccc"], dtype=object)
     forms += [(words[true], words[predicted].tolist()), (words[true].astype(str), words[predicted])]
     for form in forms:
         assert metrics.confusion_matrix(*form).tolist() == expected
+
+
+def test_whole_floats_are_the_integers_that_they_are():
+    true, predicted = [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]
+    whole = [1, 0, 1], [1, 1, 0]
+    for score in SCORES:
+        assert np.array_equal(score(true, predicted), score(*whole), equal_nan=False)
+    assert metrics.f1_score(true, predicted, labels=[0.0, 1.0], average=None).tolist() == [0, 0.5]
+    assert metrics.f1_score(true, predicted, pos_label=1.0) == 0.5
+
+
+@pytest.mark.parametrize("score", [metrics.precision_score, metrics.recall_score, metrics.f1_score])
+def test_one_score_has_every_setting_of_all_four(score):
+    true, predicted = [0, 1, 2, 1, 0], [0, 2, 2, 1, 1]
+    place = [metrics.precision_score, metrics.recall_score, metrics.f1_score].index(score)
+    for settings in (
+        {"average": None, "labels": [2, 0]},
+        {"average": "macro", "labels": [1, 7], "zero_division": 1.0},
+        {"average": "weighted"},
+    ):
+        every = metrics.precision_recall_fscore_support(true, predicted, **settings)
+        assert np.array_equal(score(true, predicted, **settings), every[place])
+    pair = [0, 1, 1, 1], [0, 0, 0, 1]
+    every = metrics.precision_recall_fscore_support(*pair, average="binary", pos_label=0)
+    assert score(*pair, pos_label=0) == every[place]
+    with pytest.raises(TypeError, match="beta"):
+        score(true, predicted, beta=2.0)
 
 
 def test_labels_come_from_a_device():
@@ -154,6 +183,10 @@ SCORES = (
         ([[0], [1, 2]], [0, 1], ValueError, "^y_true: the rows are not of equal lengths"),
         (3, [0], ValueError, r"^y_true has shape \(\)"),
         ([0, 1], [0.4, 0.6], TypeError, "^y_pred: labels are integers or strings, not float64"),
+        ([0, 1], [0.0, 0.5], TypeError, "^y_pred: labels are .*not float64; .*take the class"),
+        ([0.0, math.inf], [0, 1], TypeError, "^y_true: labels are integers or strings, not float"),
+        ([0, math.nan], [0, 1], TypeError, "^y_true: labels are integers or strings, not float64"),
+        ([0, 1e300], [0, 1], TypeError, "^y_true: labels are integers or strings, not float64"),
         ([0, 1], [None, 1], TypeError, "^y_pred: labels are integers or strings, not object"),
         ([0, 1], ["0", "1"], TypeError, "^y_true holds numbers, y_pred strings"),
         ([0, 1], ["0", 1], TypeError, "^y_pred: strings and numbers are mixed"),
@@ -206,7 +239,7 @@ def test_chinese_names_stand_in_their_columns():
     report = metrics.classification_report(
         [0, 1, 1], [1, 1, 0], target_names=["体育新闻标题与简讯", "财经"]
     )
-    widths = {metrics.display_width(line) for line in report.splitlines() if line}
+    widths = {width(line) for line in report.splitlines() if line}
     assert widths == {18 + 4 * 10 + 1}
     assert report.splitlines()[3].startswith(" " * 14 + "财经       0.50")
 

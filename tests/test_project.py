@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tinygrad_llm"
 
 FLOORS = {
+    "_text": 0,
     "backend": 0,
     "files": 0,
     "ops": 1,

@@ -1,23 +1,24 @@
 """Floor 7: how well predicted classes agree with the true ones, and the perplexity of a model.
 
-Names, arguments and results are those of `sklearn.metrics`. Class c has TP rows that are rightly
+Names, arguments and results are those of `sklearn.metrics`; but whole floats are taken as the
+integers that they are, so that a report says 1 and not 1.0. Class c has TP rows that are rightly
 called c, FP that are wrongly called c, and FN that are c and called something else.
 """
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_llm._text import rjust, width
 from tinygrad_llm.backend import to_host
 from tinygrad_llm.tensor import Tensor
 
 Labels = Any
-"""(N,) labels, all integers (or booleans) or all strings: a list, an array or a Tensor."""
+"""(N,) labels, all whole numbers (or booleans) or all strings: a list, an array or a Tensor."""
 
 AVERAGES = (None, "binary", "micro", "macro", "weighted")
 
@@ -33,7 +34,7 @@ def accuracy_score(y_true: Labels, y_pred: Labels) -> float:
 
     Where one class is rare it says little: who never finds the 5 % that are ill is right in 95 %.
     Raises ValueError for no rows, unequal lengths and other shapes than (N,), as logits (N, C) have
-    (F69: take their argmax), TypeError for labels that are neither integers nor strings.
+    (F69: take their argmax), TypeError for labels that are neither whole numbers nor strings.
     """
     true, predicted = _pair(y_true, y_pred)
     return float(np.mean(true == predicted))
@@ -123,10 +124,7 @@ def precision_score(
 
     Settings, results and errors as in `precision_recall_fscore_support`.
     """
-    settings: dict[str, Any] = {"labels": labels, "pos_label": pos_label, "average": average}
-    return precision_recall_fscore_support(y_true, y_pred, zero_division=zero_division, **settings)[
-        0
-    ]
+    return _one_score(0, y_true, y_pred, labels, pos_label, average, zero_division)
 
 
 def recall_score(
@@ -142,10 +140,7 @@ def recall_score(
 
     Settings, results and errors as in `precision_recall_fscore_support`.
     """
-    settings: dict[str, Any] = {"labels": labels, "pos_label": pos_label, "average": average}
-    return precision_recall_fscore_support(y_true, y_pred, zero_division=zero_division, **settings)[
-        1
-    ]
+    return _one_score(1, y_true, y_pred, labels, pos_label, average, zero_division)
 
 
 def f1_score(
@@ -161,10 +156,7 @@ def f1_score(
 
     Settings, results and errors as in `precision_recall_fscore_support`.
     """
-    settings: dict[str, Any] = {"labels": labels, "pos_label": pos_label, "average": average}
-    return precision_recall_fscore_support(y_true, y_pred, zero_division=zero_division, **settings)[
-        2
-    ]
+    return _one_score(2, y_true, y_pred, labels, pos_label, average, zero_division)
 
 
 def classification_report(
@@ -214,9 +206,10 @@ def perplexity(mean_nll: float) -> float:
         return math.inf
 
 
-def display_width(text: str) -> int:
-    """How many columns of a terminal a text takes: a wide character, as in Chinese, takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def _one_score(place: int, y_true: Labels, y_pred: Labels, *settings: Any) -> Any:
+    """Precision (place 0), recall (1) or F1 (2) alone, with the settings that all three have."""
+    names = ("labels", "pos_label", "average", "zero_division")
+    return precision_recall_fscore_support(y_true, y_pred, **dict(zip(names, settings)))[place]
 
 
 class _Count(NamedTuple):
@@ -331,12 +324,19 @@ def _labels(values: Labels, name: str) -> np.ndarray:
         )
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}: give one label a row, (N,)")
+    if array.dtype.kind == "f" and _is_whole(array):
+        return array.astype(np.int64)
     if array.dtype.kind not in "iubU":
         raise TypeError(
             f"{name}: labels are integers or strings, not {array.dtype}; "
             "of probabilities take the class first"
         )
     return array.astype(np.int64) if array.dtype.kind in "iu" else array
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    """Whether all are whole and so small that no two integers are one float."""
+    return bool(np.all((np.abs(array) <= 2**53) & (np.rint(array) == array)))
 
 
 def _array(values: Labels, name: str) -> np.ndarray:
@@ -379,11 +379,10 @@ def _as_dict(rows: list[Row], means: list[Row]) -> dict[str, Any]:
 
 
 def _as_text(rows: list[Row], means: list[Row], digits: int) -> str:
-    width = max(len("weighted avg"), digits, *(display_width(name) for name, _ in rows))
+    first = max(len("weighted avg"), digits, *(width(name) for name, _ in rows))
 
     def line(name: str, cells: Sequence[str]) -> str:
-        indent = " " * (width - display_width(name))
-        return f"{indent}{name} " + "".join(f" {cell:>9}" for cell in cells)
+        return f"{rjust(name, first)} " + "".join(f" {cell:>9}" for cell in cells)
 
     def cells(scores: Sequence[float]) -> list[str]:
         return [f"{score:.{digits}f}" for score in scores[:3]] + [str(scores[3])]

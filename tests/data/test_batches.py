@@ -68,6 +68,11 @@ def test_the_seed_fixes_the_order_and_each_epoch_has_its_own(one, other):
     assert (epochs(other, 1) == [first]) == (one == other)
 
 
+def test_the_order_of_a_seed_stays_what_it_was():
+    """The figures that the course states depend on it."""
+    assert epochs(0, 1)[0][:7] == [2, 19, 38, 8, 24, 13, 28]
+
+
 def test_streams_have_orders_of_their_own():
     assert epochs(0, 1, stream="train") != epochs(0, 1, stream="test")
     assert epochs(0, 1) == epochs(0, 1, stream="batches")
@@ -77,6 +82,9 @@ def test_the_order_is_drawn_at_the_call_and_only_to_shuffle():
     assert epochs(0, 3, shuffle=False) == [list(range(40))] * 3
     assert random.stream("batches").position == 0
     batches = minibatches(np.arange(5))
+    assert random.stream("batches").position == 1
+    with pytest.raises(ValueError, match="batch_size"):
+        minibatches(np.arange(5), batch_size=0)
     assert random.stream("batches").position == 1
     manual_seed(1)
     late = rows_of(batches)
@@ -95,16 +103,15 @@ def test_a_batch_is_a_copy(shuffle):
 @pytest.mark.parametrize(
     ("arrays", "size", "message"),
     [
-        ([], 1, "there is no array"),
-        ([np.ones(3), np.ones((4, 3))], 1, r"shapes \(3,\), \(4, 3\); give"),
-        ([np.ones(3), np.ones(())], 1, r"shapes \(3,\), \(\); give"),
-        ([np.ones(())], 1, r"shapes \(\); give arrays with the same number of rows"),
-        ([np.ones(3)], 0, "batch_size is at least 1, not 0"),
-        ([np.ones(3)], -2, "batch_size is at least 1, not -2"),
+        ([], 1, "ArrayDataset: give arrays"),
+        ([np.ones(3), np.ones((4, 3))], 1, r"ArrayDataset: shapes \(3,\), \(4, 3\); give"),
+        ([np.ones(())], 1, r"ArrayDataset: shapes \(\); give arrays with the same number of rows"),
+        ([np.ones(3)], 0, "minibatches: batch_size is at least 1, not 0"),
+        ([np.ones(3)], -2, "minibatches: batch_size is at least 1, not -2"),
     ],
 )
 def test_what_cannot_be_batched_is_one_clear_line_at_the_call(arrays, size, message):
-    with pytest.raises(ValueError, match=rf"^minibatches: {message}.*$"):
+    with pytest.raises(ValueError, match=rf"^{message}.*$"):
         minibatches(*arrays, batch_size=size)
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from tinygrad_llm import manual_seed
 from tinygrad_llm.backend import random
-from tinygrad_llm.data import ArrayDataset, DataLoader, ListDataset, Padding, Subset, minibatches
+from tinygrad_llm.data import (
+    ArrayDataset,
+    DataLoader,
+    ListDataset,
+    Padding,
+    Subset,
+    minibatches,
+    order,
+)
 
 SEEDS = st.integers(0, 2**64)
 PREFETCH = st.integers(0, 3)
@@ -125,10 +133,10 @@ def test_a_transform_has_a_generator_of_its_own_for_each_batch_and_epoch():
 def test_rows_of_lists_subsets_and_collates():
     words = ListDataset(["to", "be", "or"])
     assert [b.tolist() for b in DataLoader(words, 2)] == [["to", "be"], ["or"]]
-    assert list(DataLoader(words, 2, collate=tuple)) == [("to", "be"), ("or",)]
+    assert list(DataLoader(words, 2, collate_fn=tuple)) == [("to", "be"), ("or",)]
     part = Subset(ArrayDataset(x=np.arange(9)), [8, 6, 4])
     assert [b["x"].tolist() for b in DataLoader(part, 2)] == [[8, 6], [4]]
-    assert [len(b) for b in DataLoader(part, 2, collate=list)] == [2, 1]
+    assert [len(b) for b in DataLoader(part, 2, collate_fn=list)] == [2, 1]
     assert [b.tolist() for b in DataLoader([3, 1, 2], 2)] == [[3, 1], [2]]
 
 
@@ -145,7 +153,7 @@ def share_of_padding(batches):
 
 def test_length_buckets_shrink_padding_and_lose_no_row():
     def share(**kwargs):
-        batches = list(DataLoader(texts(), 32, shuffle=True, collate=Padding(), **kwargs))
+        batches = list(DataLoader(texts(), 32, shuffle=True, collate_fn=Padding(), **kwargs))
         firsts = [row[0] for batch in batches for row in batch["input_ids"].tolist()]
         assert sorted(firsts) == list(range(1, 601))
         return share_of_padding(batches)
@@ -159,7 +167,7 @@ def longest_of(loader):
 
 
 def test_buckets_come_in_a_random_order_or_the_longest_first():
-    kwargs = {"collate": Padding(), "length": lambda row: len(row["input_ids"])}
+    kwargs = {"collate_fn": Padding(), "length": lambda row: len(row["input_ids"])}
     ordered = longest_of(DataLoader(texts(), 32, **kwargs))
     assert ordered == sorted(ordered, reverse=True)
     loader = DataLoader(texts(), 32, shuffle=True, **kwargs)
@@ -170,7 +178,9 @@ def test_buckets_come_in_a_random_order_or_the_longest_first():
 
 
 def test_rows_meet_others_in_the_next_epoch():
-    loader = DataLoader(texts(), 32, True, collate=list, length=lambda row: len(row["input_ids"]))
+    loader = DataLoader(
+        texts(), 32, True, collate_fn=list, length=lambda row: len(row["input_ids"])
+    )
     one, other = ([{row["input_ids"][0] for row in batch} for batch in loader] for _ in range(2))
     assert all(len(batch & also) < 31 for batch in one for also in other)
 
@@ -183,6 +193,15 @@ def test_drop_last_with_buckets_drops_by_chance_and_not_by_length():
     left_out = [set(rows) - {n for (b,) in loader for n in b.tolist()} for _ in range(1000)]
     often = np.array([sum(n in each for each in left_out) for n in rows]) / 1000
     assert np.all(np.abs(often - 3 / 11) < 5 * np.sqrt(3 / 11 * 8 / 11 / 1000))
+
+
+def test_each_bucket_may_be_the_smaller_one_that_comes_last():
+    """Of 11 rows in length order, 3 + 4 + 4, 4 + 3 + 4 or 4 + 4 + 3, each as likely."""
+    generator = np.random.default_rng(0)
+    lengths = 1000 * np.arange(1, 12) ** 2  # so far apart that none of them change places
+    last = [tuple(sorted(order.by_length(lengths, 4, False, generator)[-1])) for _ in range(900)]
+    for rows in ((0, 1, 2), (4, 5, 6), (8, 9, 10)):
+        assert abs(last.count(rows) / 900 - 1 / 3) < 5 * np.sqrt(1 / 3 * 2 / 3 / 900), rows
 
 
 def test_lengths_are_read_once():
@@ -310,7 +329,7 @@ PROCESS = """
 import json, sys
 import numpy as np
 from tinygrad_llm import manual_seed
-from tinygrad_llm.data import ArrayDataset, DataLoader
+from tinygrad_llm.data import order, ArrayDataset, DataLoader
 
 def transform(batch, generator):
     return batch[0].tolist(), generator.integers(0, 2**60, len(batch[0])).tolist()

@@ -134,7 +134,7 @@ def test_the_last_draw_of_a_stream_is_a_state_still():
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-@pytest.mark.parametrize("name", ["transform", "collate"])
+@pytest.mark.parametrize("name", ["transform", "collate_fn"])
 def test_a_function_that_forgets_to_return_is_named(name, prefetch):
     loader = DataLoader(DATASET, 2, prefetch=prefetch, **{name: lambda *_: None})
     with pytest.raises(
@@ -144,7 +144,7 @@ def test_a_function_that_forgets_to_return_is_named(name, prefetch):
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0.5, 1.0], [True, False], [np.int64(0), np.int64(1)]])
-@pytest.mark.parametrize("name", ["transform", "collate"])
+@pytest.mark.parametrize("name", ["transform", "collate_fn"])
 def test_labels_that_are_a_list_beside_arrays_are_named(name, labels):
     message = f"^DataLoader: {name} returned field {{}} as a list of numbers .* with np.asarray$"
     for batch, field in (((X, labels), "1"), ({"x": X, "labels": labels}, "'labels'")):
@@ -160,4 +160,4 @@ X = np.ones((2, 3))
     "batch", [(X, ["a", "b"]), {"x": X, "texts": ["a", "b"]}, ([1, 2], [3]), [1, 2], "ab", (X, [])]
 )
 def test_lists_that_may_be_meant_are_left_alone(batch):
-    assert next(iter(DataLoader(DATASET, 2, collate=lambda rows: batch))) is batch
+    assert next(iter(DataLoader(DATASET, 2, collate_fn=lambda rows: batch))) is batch

@@ -89,7 +89,7 @@ def test_empty_rows_do_not_make_ids_floats():
 
 def test_a_loader_pads_each_batch_by_itself():
     rows = ListDataset({"input_ids": [1] * n} for n in (1, 2, 7, 3))
-    shapes = [b["input_ids"].shape for b in DataLoader(rows, 2, collate=Padding())]
+    shapes = [b["input_ids"].shape for b in DataLoader(rows, 2, collate_fn=Padding())]
     assert shapes == [(2, 2), (2, 7)]
 
 
@@ -108,7 +108,7 @@ def test_rows_that_agree_are_stacked_in_their_form():
         (
             [A, B],
             r"field 'input_ids' has shape \(3,\) in its first row and \(1,\) in row 1; give rows "
-            r"of one shape, or collate=Padding\(values=...\) with a value for it",
+            r"of one shape, or collate_fn=Padding\(values=...\) with a value for it",
         ),
         ([(1, [2]), (1, 2)], r"field 1 has shape \(1,\) in its first row and \(\) in row 1"),
         ([[1], [1, 2]], r"field value has shape \(1,\) in its first row and \(2,\) in row 1"),
@@ -133,7 +133,7 @@ def test_rows_that_do_not_agree_are_one_clear_line(rows, message):
         (
             {"input_ids": 0},
             [A, B],
-            "a batch: field 'labels' has shape .* give rows of one shape, or collate=Padding",
+            "a batch: field 'labels' has shape .* give rows of one shape, or collate_fn=Padding",
         ),
         (None, [A, {"input_ids": [1]}], r"a batch: its first row is a dict .* row 1 is a dict"),
         ({"x": 0}, [{"x": [1]}, {"x": 2}], r"Padding: field 'x' has shapes \(1,\) and \(\); rows"),

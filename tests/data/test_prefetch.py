@@ -14,7 +14,7 @@ import pytest
 
 from tinygrad_llm import Tensor, no_grad
 from tinygrad_llm.backend import random
-from tinygrad_llm.data import ArrayDataset, DataLoader, prefetch
+from tinygrad_llm.data import ArrayDataset, DataLoader, Subset, prefetch
 from tinygrad_llm.data.prefetch import made_ahead
 
 DATASET = ArrayDataset(np.arange(20))
@@ -170,26 +170,40 @@ def test_leaving_does_not_wait_for_a_batch_that_is_being_made():
     go_on.set()
 
 
+class Slow:
+    """Forty rows, and how many threads have been reading them at once."""
+
+    reading = most = 0
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        time.sleep(0.001)
+        self.reading -= 1
+        return index
+
+
 def test_no_two_threads_read_the_dataset_at_once():
-    class Slow:
-        reading = most = 0
-
-        def __len__(self):
-            return 40
-
-        def __getitem__(self, index):
-            self.reading += 1
-            self.most = max(self.most, self.reading)
-            time.sleep(0.001)
-            self.reading -= 1
-            return index
-
     dataset = Slow()
     loader = DataLoader(dataset, 4, prefetch=2)
     for _ in range(5):
         next(iter(loader))
     loader.prefetch = 0
     assert len(list(loader)) == 10
+    assert dataset.most == 1
+
+
+@pytest.mark.parametrize("length", [None, int])
+def test_no_two_loaders_read_the_dataset_at_once_either(length):
+    """One trains and prefetches, the other evaluates, each on its part of one dataset."""
+    dataset = Slow()
+    training = iter(DataLoader(Subset(dataset, range(20)), 2, prefetch=9))
+    next(training)
+    evaluation = DataLoader(Subset(dataset, range(20, 40)), 2, length=length)
+    assert len(list(evaluation)) == 10 and len(list(training)) == 9
     assert dataset.most == 1
 
 
@@ -233,6 +247,26 @@ ENDINGS = {
     "a thread that would outlive the exit's handlers": (
         "atexit.register(lambda: os._exit(threading.active_count() - 1))\n"
         "held = iter(loader()); next(held)",
+        0,
+    ),
+    "a dataset that goes over another loader": (
+        "inner = loader()\n"
+        "held = DataLoader([1], 1, prefetch=1, collate_fn=lambda rows: [b for b in inner])\n"
+        "sys.exit(len(next(iter(held))) != 2000)",
+        0,
+    ),
+    "a dataset that takes on from another loader": (
+        "inner = iter(loader())\n"
+        "rows = DataLoader([1, 2, 3], 1, collate_fn=lambda rows: next(inner)[0])\n"
+        "sys.exit([batch.tolist() for batch in rows] != [[0, 1], [2, 3], [4, 5]])",
+        0,
+    ),
+    "a fork while a batch is made": (
+        "held = iter(loader(transform=slow)); next(held); at_it.wait()\n"
+        "if hasattr(os, 'fork'):\n"
+        "    child = os.fork()\n"
+        "    if not child: os._exit(len(list(DataLoader([1, 2], 1))))\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 2)",
         0,
     ),
     "an iterator in a circle": ("a = [iter(loader())]; a.append(a); next(a[0]); del a", 0),

@@ -9,29 +9,13 @@ import sys
 
 import pytest
 
+from tinygrad_llm._text import width as columns
 from tinygrad_llm.formulas import CATALOGUE, Verdict
 from tinygrad_llm.formulas.__main__ import main
 from tinygrad_llm.formulas.marks import MarkedTest, marked_tests
-from tinygrad_llm.formulas.table import clip, columns, counts, render, row, rows
+from tinygrad_llm.formulas.table import counts, render, row, rows
 
 COMMAND = [sys.executable, "-m", "tinygrad_llm.formulas"]
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "expected"),
-    [
-        ("softmax", 9, "softmax  "),
-        ("softmax", 7, "softmax"),
-        ("softmax", 4, "sof…"),
-        ("神经元", 6, "神经元"),
-        ("神经元", 7, "神经元 "),
-        ("神经元", 5, "神经…"),
-        ("神经元", 4, "神… "),
-    ],
-)
-def test_clip_counts_terminal_columns(text, width, expected):
-    assert clip(text, width) == expected
-    assert columns(clip(text, width)) == width
 
 
 @pytest.mark.parametrize("width", [64, 80, 100, 120, 200])

@@ -22,7 +22,7 @@ def rates(make, steps, lr=5e-5):
     moving = optimizer(lr)
     schedule, found = make(moving), []
     for _ in range(steps):
-        found += schedule.last_lr()
+        found += schedule.get_last_lr()
         schedule.step()
     return np.array(found)
 
@@ -119,7 +119,7 @@ def test_g15_each_group_keeps_its_own_rate():
     schedule = optim.linear(moving, 10, warmup_steps=4)
     for t in range(12):
         expected = [warmup_then_linear(np.array([t]), lr, 4, 10).item() for lr in (0.1, 0.5)]
-        assert np.allclose(schedule.last_lr(), expected, rtol=1e-12)
+        assert np.allclose(schedule.get_last_lr(), expected, rtol=1e-12)
         for group in moving.param_groups:
             group["params"][0].grad = Tensor(np.ones(1))
         moving.step()

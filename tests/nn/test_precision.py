@@ -8,6 +8,7 @@ import pytest
 from tests.nn.common import NAMES, Net, Tied, numbers, same_values, values
 from tinygrad_llm import Tensor, checkpoint, data, manual_seed, models, nn, no_grad, optim
 from tinygrad_llm import functional as F
+from tinygrad_llm.nn.module import STAND_INS
 from tinygrad_llm.testing import strict_cupy
 
 
@@ -156,6 +157,39 @@ def same(a, b):
     return [n for n, _ in a] == [n for n, _ in b] and all(x is y for (_, x), (_, y) in zip(a, b))
 
 
+def test_blocks_in_blocks_over_one_module_of_two_dtypes():
+    net = nn.Linear(2, 2).astype("float64")
+    net.bias = nn.Parameter(np.zeros(2, np.float32))
+    before = list(net.named_parameters())
+    with nn.in_dtype(net, "float32"):
+        with nn.in_dtype(net, "float16"):
+            assert net.weight.dtype == np.float32 and net.bias.dtype == np.float16
+            inside = list(net.named_parameters())
+        after = list(net.named_parameters())
+    assert same(inside, before) and same(after, before)
+
+
+def test_no_module_gets_methods_or_attributes():
+    net = Net()
+    names = [list(vars(each)) for each in net.modules()]
+    with nn.in_dtype(net, "float16"):
+        assert [list(vars(each)) for each in net.modules()] == names
+
+
+def test_one_block_for_the_batches_of_a_step():
+    net, twin = Net().eval(), Net().eval()
+    twin.load_state_dict(net.state_dict())
+    batches = [numbers(4, 3, seed=i).astype("float16") for i in range(3)]
+    with nn.in_dtype(net, "float16"):
+        for x in batches:
+            net(x).sum().backward(retain_graph=True)
+    for x in batches:
+        with nn.in_dtype(twin, "float16"):
+            twin(x).sum().backward()
+    for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+        assert np.array_equal(p.grad.data, q.grad.data)
+
+
 # Afterwards
 
 
@@ -187,8 +221,7 @@ def test_the_copies_are_not_kept():
     net = Net()
     with nn.in_dtype(net, "float16"):
         pass
-    for each in net.modules():
-        assert "_own" not in vars(each)
+    assert not STAND_INS
     assert all(isinstance(value, nn.Parameter) for value in held(net).values())
 
 

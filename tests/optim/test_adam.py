@@ -10,7 +10,7 @@ import pytest
 from tests.engine.common import drawn
 from tests.fixtures.make_torch_training import CASES
 from tests.optim.common import check_network, check_walk, give, parameter
-from tinygrad_llm import Tensor
+from tinygrad_llm import Tensor, optim
 from tinygrad_llm.optim import Adam
 
 
@@ -107,3 +107,18 @@ def test_settings_out_of_range_are_refused_in_a_group_too(settings, message):
 def test_one_number_as_betas_is_refused_by_name():
     with pytest.raises((TypeError, ValueError), match="betas"):
         Adam([parameter([1.0])], betas=0.9)
+
+
+@pytest.mark.parametrize(("g", "share"), [(1e-9, 1 / 11), (-1e-8, -0.5), (1e-5, 1.0), (-3.0, -1.0)])
+def test_the_first_step_is_as_long_as_lr_for_gradients_well_above_eps(g, share):
+    p = parameter([0.0])
+    give(p, [g])
+    Adam([p], lr=0.5).step()
+    assert math.isclose(p.item(), -0.5 * share, rel_tol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [Adam, optim.AdamW, optim.LAMB])
+def test_settings_by_place_are_in_pytorchs_order(kind):
+    (group,) = kind([parameter([1.0])], 0.1, (0.5, 0.6), 1e-3, 0.2).param_groups
+    expected = {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3, "weight_decay": 0.2}
+    assert {name: group[name] for name in expected} == expected

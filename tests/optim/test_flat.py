@@ -25,9 +25,6 @@ def gradients(step, *shape):
     return drawn(*shape, seed=step)
 
 
-# One array for all
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_together_gives_the_bits_of_each_alone(kind):
     shapes = [(3, 2), (), (4,), (0,), (1, 1), (2, 0, 3), (5,)]
@@ -390,3 +387,12 @@ def test_mixed_dtypes_and_devices_in_one_optimizer():
         assert all(p.tolist() == [0.0, 3.0] for p in ps)
         assert [str(p.dtype) for p in ps] == ["float32", "float64", "float32"]
         assert [p.device for p in ps] == ["cpu", "cpu", "cuda:0"]
+
+
+def test_tiles_are_larger_on_a_device_where_each_is_some_ten_launches():
+    ps = [parameter(np.ones(600_000), np.float32)]
+    with strict_cupy.installed():
+        ps.append(nn.Parameter(Tensor(ps[0].data, device="cuda")))
+        for p in ps:
+            p.grad = p.detach()
+        assert [len(list(flat.Flat([p]).gather())) for p in ps] == [3, 1]

@@ -89,3 +89,9 @@ def test_settings_out_of_range_are_refused_in_a_group_too(settings, message):
         RMSprop([parameter([1.0])], **settings)
     with pytest.raises(ValueError, match=message):
         RMSprop([{"params": [parameter([1.0])], **settings}])
+
+
+@pytest.mark.parametrize("value", [0.9, 1, None])
+def test_centered_is_a_bool(value):
+    with pytest.raises(TypeError, match=f"centered must be True or False, not {value!r}"):
+        RMSprop([parameter([1.0])], 0.01, 0.99, 1e-8, 0.0, 0.0, value)

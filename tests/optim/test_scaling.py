@@ -351,3 +351,13 @@ def test_half_precision_gradients_are_refused_before_anything_changes():
     with pytest.raises(TypeError, match=r"a gradient in float16 would be 0 again .*nn\.in_dtype"):
         GradScaler().unscale_(SGD([p, q]))
     assert p.grad.tolist() == [8.0]
+
+
+def test_an_update_may_follow_unscale_alone():
+    p, optimizer, scaler = pair([1.0], init_scale=4.0)
+    give(p, [np.inf])
+    scaler.unscale_(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 2.0
+    with pytest.raises(RuntimeError, match="update without a step"):
+        scaler.update()

@@ -33,10 +33,10 @@ def made(case, optimizer):
 
 
 def rates(schedule, steps):
-    """last_lr before each of so many steps."""
+    """get_last_lr before each of so many steps."""
     found = []
     for _ in range(steps):
-        found.append(schedule.last_lr())
+        found.append(schedule.get_last_lr())
         schedule.step()
     return found
 
@@ -53,7 +53,7 @@ def test_the_rates_are_hugging_faces_at_every_step(number):
     for step, theirs in enumerate(expected):
         assert schedule.steps == step
         ours = [group["lr"] for group in optimizer.param_groups]
-        assert ours == schedule.last_lr()
+        assert ours == schedule.get_last_lr()
         np.testing.assert_allclose(ours, theirs, rtol=1e-14, atol=1e-17, err_msg=str(step))
         schedule.step()
 
@@ -63,12 +63,12 @@ def test_the_rates_are_hugging_faces_at_every_step(number):
 )
 def test_a_share_of_the_run_is_rounded_up_as_hugging_faces(run, warmup):
     total, ratio = run
-    for make in (linear, cosine):
+    for make in (constant, linear, cosine):
         pair = [two_groups(), two_groups()]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            by_ratio = make(pair[0], total, warmup_ratio=ratio)
-            by_steps = make(pair[1], total, warmup_steps=warmup)
+            by_ratio = make(pair[0], total_steps=total, warmup_ratio=ratio)
+            by_steps = make(pair[1], total_steps=total, warmup_steps=warmup)
         assert rates(by_ratio, total + 1) == rates(by_steps, total + 1)
 
 
@@ -128,9 +128,9 @@ def test_what_is_set_in_between_lasts_until_the_next_step():
     optimizer = two_groups()
     schedule = constant(optimizer)
     optimizer.param_groups[0]["lr"] = 7.0
-    assert schedule.last_lr() == [7.0, 0.5]
+    assert schedule.get_last_lr() == [7.0, 0.5]
     schedule.step()
-    assert schedule.last_lr() == [0.002, 0.5]
+    assert schedule.get_last_lr() == [0.002, 0.5]
 
 
 def test_a_group_that_comes_later_is_refused():
@@ -183,13 +183,13 @@ def test_the_base_is_kept_in_a_saved_state(by_hand):
     fresh = two_groups(Adam)
     fresh.load_state_dict(state)
     assert [group["lr"] for group in fresh.param_groups] == [7.0 if by_hand else 0.0, 0.0]
-    assert constant(fresh).last_lr() == [7.0 if by_hand else 0.002, 0.5]
+    assert constant(fresh).get_last_lr() == [7.0 if by_hand else 0.002, 0.5]
 
 
 def test_the_base_of_a_loaded_schedule_is_kept_too():
     optimizer = two_groups()
     linear(optimizer, 10).load_state_dict({"step": 10, "base_lrs": [2.0, 4.0]})
-    assert constant(optimizer).last_lr() == [2.0, 4.0]
+    assert constant(optimizer).get_last_lr() == [2.0, 4.0]
 
 
 def test_a_state_from_before_a_schedule_was_made_fits_an_optimizer_that_has_one():
@@ -197,9 +197,9 @@ def test_a_state_from_before_a_schedule_was_made_fits_an_optimizer_that_has_one(
     optimizer = two_groups()
     schedule = linear(optimizer, 4, warmup_steps=2)
     optimizer.load_state_dict(state)
-    assert schedule.last_lr() == list(recorded.LRS)
+    assert schedule.get_last_lr() == list(recorded.LRS)
     schedule.step()
-    assert schedule.last_lr() == [0.001, 0.25]
+    assert schedule.get_last_lr() == [0.001, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_state_is_plain_numbers():
 def test_a_loaded_state_applies_at_once():
     schedule = linear(two_groups(), 10)
     schedule.load_state_dict({"step": 5, "base_lrs": [2.0, 4.0]})
-    assert schedule.last_lr() == [1.0, 2.0]
+    assert schedule.get_last_lr() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("first", ["optimizer", "schedule"])
@@ -278,16 +278,16 @@ def test_a_resumed_run_goes_on_with_the_same_rates(first, made_after, stop):
 def test_a_state_that_does_not_fit_is_refused_before_anything_changes(state, kind, message):
     schedule = linear(two_groups(), 10)
     rates(schedule, 3)
-    before = schedule.state_dict(), schedule.last_lr()
+    before = schedule.state_dict(), schedule.get_last_lr()
     with pytest.raises(kind, match=message):
         schedule.load_state_dict(state)
-    assert (schedule.state_dict(), schedule.last_lr()) == before
+    assert (schedule.state_dict(), schedule.get_last_lr()) == before
 
 
 # Warnings (F74)
 
 
-@pytest.mark.parametrize("make", [linear, cosine])
+@pytest.mark.parametrize("make", [constant, linear, cosine])
 @pytest.mark.parametrize(
     ("total", "warmup", "share"),
     [
@@ -304,7 +304,7 @@ def test_a_warm_up_that_outlasts_the_run_is_warned_of(make, total, warmup, share
         f"the learning rate gets no higher than {share}: give warmup_ratio=0.1"
     )
     with pytest.warns(UserWarning, match=message) as caught:
-        schedule = make(optimizer, total, warmup_steps=warmup)
+        schedule = make(optimizer, total_steps=total, warmup_steps=warmup)
     assert caught[0].filename == __file__
     reached = max(rate[1] for rate in rates(schedule, total)) / recorded.LRS[1]
     assert math.isclose(reached, (total - 1) / warmup)
@@ -312,15 +312,15 @@ def test_a_warm_up_that_outlasts_the_run_is_warned_of(make, total, warmup, share
 
 @pytest.mark.parametrize("total", [2, 3, 10, 150])
 def test_the_mend_of_the_warning_needs_no_warning(total):
-    for make in (linear, cosine):
-        reached = max(rate[1] for rate in rates(make(two_groups(), total, warmup_ratio=0.1), total))
-        assert reached == 0.5
+    for make in (constant, linear, cosine):
+        schedule = make(two_groups(), total_steps=total, warmup_ratio=0.1)
+        assert max(rate[1] for rate in rates(schedule, total)) == 0.5
 
 
 def test_a_run_of_one_step_needs_no_warm_up():
     with pytest.warns(UserWarning, match=r"higher than 0 % of it \(0/1\): give no warm-up for a"):
         linear(two_groups(), 1, warmup_ratio=0.1)
-    assert linear(two_groups(), 1).last_lr() == [0.002, 0.5]
+    assert linear(two_groups(), 1).get_last_lr() == [0.002, 0.5]
 
 
 def test_a_share_that_is_the_whole_run_is_warned_of():
@@ -331,7 +331,7 @@ def test_a_share_that_is_the_whole_run_is_warned_of():
 # What is refused
 
 
-@pytest.mark.parametrize("make", [linear, cosine])
+@pytest.mark.parametrize("make", [constant, linear, cosine])
 @pytest.mark.parametrize(
     ("settings", "kind", "message"),
     [
@@ -354,11 +354,25 @@ def test_settings_that_make_no_sense_are_refused_by_name(make, settings, kind, m
     assert [group["lr"] for group in optimizer.param_groups] == list(recorded.LRS)
 
 
-def test_a_constant_schedule_refuses_a_negative_warm_up():
-    with pytest.raises(ValueError, match="constant: warmup_steps must be at least 0, not -1"):
-        constant(two_groups(), -1)
-    with pytest.raises(TypeError, match="constant: warmup_steps must be an integer"):
-        constant(two_groups(), 0.5)
+@pytest.mark.parametrize(
+    ("settings", "kind", "message"),
+    [
+        ({"warmup_steps": -1}, ValueError, "warmup_steps must be at least 0, not -1"),
+        ({"warmup_steps": 0.5}, TypeError, "warmup_steps must be an integer"),
+        ({"warmup_ratio": 0.1}, ValueError, "warmup_ratio is a share of total_steps: give total_s"),
+    ],
+)
+def test_a_constant_schedule_of_a_run_without_an_end(settings, kind, message):
+    with pytest.raises(kind, match=f"constant: {message}"):
+        constant(two_groups(), **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rates(constant(two_groups(), warmup_steps=2), 3)[1] == [0.001, 0.25]
+
+
+def test_a_number_that_could_be_either_count_of_steps_is_refused():
+    with pytest.raises(TypeError, match="positional argument"):
+        constant(two_groups(), 100)
 
 
 @pytest.mark.parametrize("cycles", [-0.5, math.nan, math.inf])

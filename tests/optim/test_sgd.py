@@ -126,6 +126,24 @@ def test_settings_out_of_range_are_refused_in_a_group_too(given, message):
         SGD([{"params": [parameter([1.0])], **given}])
 
 
+def test_pytorchs_call_by_place_is_refused():
+    """SGD(p, lr, momentum, dampening, weight_decay) there: 1e-4 would be read as nesterov."""
+    with pytest.raises(TypeError, match="positional arguments"):
+        SGD([parameter([1.0])], 0.1, 0.9, 0, 1e-4)
+    (group,) = SGD([parameter([1.0])], 0.1, 0.9).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 0.0)
+
+
+@pytest.mark.parametrize("value", [1e-4, 1, 0, None, "yes"])
+def test_nesterov_is_a_bool_in_a_group_too(value):
+    given = {"momentum": 0.9, "nesterov": value}
+    message = f"^optimizer: nesterov must be True or False, not {value!r}$"
+    with pytest.raises(TypeError, match=message):
+        SGD([parameter([1.0])], **given)
+    with pytest.raises(TypeError, match=message):
+        SGD([{"params": [parameter([1.0])], **given}])
+
+
 # Penalties on the weights
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.common import drawn
 from tests.optim.common import KINDS, give, parameter
 from tests.optim.test_state import SHAPES, bits, made, same_state, walk
-from tinygrad_llm.optim import SGD, Adam, RMSprop
+from tinygrad_llm.optim import SGD, Adam, Optimizer, RMSprop
 
 
 def changed(change):
@@ -203,6 +203,32 @@ def test_a_velocity_may_be_negative_and_a_mean_of_squares_may_not(kind):
     state["state"][0]["v"][1, 1] = -1.0
     if kind in ("RMSprop", "Adam", "AdamW", "LAMB"):
         with pytest.raises(ValueError, match="parameter 0: v is below 0"):
+            optimizer.load_state_dict(state)
+    else:
+        optimizer.load_state_dict(state)
+
+
+class Own(Optimizer):
+    """An optimizer of a user's: of its moments, `s` is a mean of squares, and v is not."""
+
+    moments = ("s", "v")
+    squares = ("s",)
+
+    def update(self, group, flat, tile, step):
+        for name in self.moments:
+            flat.moment(name)[tile] = flat.gradient[tile] ** 2
+
+
+@pytest.mark.parametrize(("moment", "refused"), [("s", True), ("v", False)])
+def test_an_optimizer_says_which_of_its_moments_are_squares(moment, refused):
+    p = parameter([1.0, 2.0])
+    optimizer = Own([p], lr=0.1, alpha=0.5)
+    give(p, [3.0, 4.0])
+    optimizer.step()
+    state = optimizer.state_dict()
+    state["state"][0][moment][1] = -1.0
+    if refused:
+        with pytest.raises(ValueError, match=f"parameter 0: {moment} is below 0, and no mean of"):
             optimizer.load_state_dict(state)
     else:
         optimizer.load_state_dict(state)

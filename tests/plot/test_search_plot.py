@@ -66,6 +66,14 @@ def test_each_setting_has_a_panel_with_the_axis_that_suits_it():
     assert all(axes.get_ylim() == figure.axes[0].get_ylim() for axes in panels)
 
 
+def test_choices_that_are_equal_in_python_stand_apart():
+    space = {"a": Choice([1, 1.0, True])}
+    trials = [Trial({"a": value}, 1.0, 0.1) for value in (True, 1.0, 1)]
+    panel = draw(plot.search(SearchResult(trials, space))).axes[1]
+    assert [x for x, _ in points(panel.lines[0])] == [2.0, 1.0, 0.0]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["1", "1.0", "True"]
+
+
 def test_under_maximize_the_best_is_the_highest():
     first = draw(plot.search(result_of([0.1, 0.4, 0.3], maximize=True))).axes[0]
     assert lines(first)["best: 0.4"] == [[2, 0.4]]

@@ -12,7 +12,8 @@ import pytest
 
 from tests.fixtures.make_search_tables import FILE, GRIDS, row_of
 from tinygrad_llm import Tensor
-from tinygrad_llm.metrics import display_width
+from tinygrad_llm._text import width
+from tinygrad_llm.training import spaces
 from tinygrad_llm.training.search import search
 from tinygrad_llm.training.spaces import Choice, Integer, LogUniform, Uniform, draw, place
 from tinygrad_llm.training.trials import SearchResult, Trial
@@ -102,6 +103,13 @@ def test_choices_come_from_numpy_and_keep_their_kind():
     assert Choice([(32, 64), (16,)]).read(json.loads("[32, 64]")) == (32, 64)
 
 
+def test_choices_that_are_equal_in_python_have_places_of_their_own():
+    choice = Choice([1, 1.0, True])
+    assert [choice.index(value) for value in (True, 1.0, 1)] == [2, 1, 0]
+    with pytest.raises(ValueError, match=r"2 is not among \[1, 1\.0, True\]"):
+        choice.index(2)
+
+
 # Methods
 
 
@@ -125,6 +133,18 @@ def test_a_space_that_is_not_listed_is_not_tried_twice_either(method, monkeypatc
     monkeypatch.setitem(search.__globals__, "CANDIDATES", 4)
     result = search(lambda s: s["a"], SMALL, method, trials=50)
     assert len(result.trials) == len(set(tried(result))) == 12
+
+
+@pytest.mark.parametrize(("method", "few"), [("grid", 4096), ("random", 4096), ("random", 10)])
+def test_the_work_for_a_trial_does_not_grow(monkeypatch, tmp_path, method, few):
+    monkeypatch.setitem(search.__globals__, "FEW", few)
+    key, written = spaces.key, []
+    monkeypatch.setattr(spaces, "key", lambda settings: written.append(settings) or key(settings))
+    space = {"a": Integer(1, 12), "b": Integer(1, 10)}
+    for _ in range(2):  # the second takes all of them from the file
+        result = search(lambda s: 0.0, space, method, trials=120, file=tmp_path / "a.jsonl")
+    assert len(set(tried(result))) == 120
+    assert len(written) <= (40 if few == 10 else 4) * 120
 
 
 @pytest.mark.parametrize("method", ["random", "bayes"])
@@ -264,6 +284,14 @@ def test_more_trials_go_on_too(tmp_path):
     assert tried(result) == tried(search(bowl, MIXED, "bayes", trials=9))
 
 
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0c", "\r", "\n"])
+def test_values_that_hold_an_end_of_line_go_on_too(tmp_path, character):
+    space = {"separator": Choice([f"x{character}y", "z"])}
+    first = search(lambda s: 1.0, space, file=tmp_path / "search.jsonl")
+    again = search(lambda s: pytest.fail("it ran"), space, file=tmp_path / "search.jsonl")
+    assert again == first and len(again.trials) == 2
+
+
 @pytest.mark.parametrize("end", range(1, 60, 7))
 def test_a_torn_last_line_runs_again(tmp_path, end):
     file = tmp_path / "search.jsonl"
@@ -365,7 +393,7 @@ def test_the_table_goes_from_best_to_worst():
 def test_a_table_of_many_settings_stays_within_80_columns():
     settings = {f"a_rather_long_setting_{i}": 0.123456789 for i in range(6)} | {"名": "长" * 50}
     table = SearchResult([Trial(settings, 1.0, 100.0)] * 2, dict.fromkeys(settings)).table()
-    assert max(map(display_width, table.splitlines())) <= 80
+    assert max(map(width, table.splitlines())) <= 80
     assert table.splitlines()[0] == "trial  value  seconds  settings"
     assert all(table.count(f"  {name}=0.1235") == 2 for name in list(settings)[:6])
     assert table.count("…") == 2

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from numbers import Number
-from threading import Lock
+from threading import RLock, local
 from typing import Any
 
 import numpy as np
@@ -24,30 +25,60 @@ _LAST_DRAW = 2**64 - 1
 """The largest offset of a draw of a stream."""
 
 
+class _OneAtATime(local):
+    """Entered by one thread at a time, and by that one again: a dataset may go over a loader."""
+
+    lock = RLock()
+    depth = 0
+    """How often this thread has entered and not left."""
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        self.lock.release()
+
+    def renew(self) -> None:
+        """In a forked process, which has none of the threads that may be inside."""
+        type(self).lock = RLock()
+        for _ in range(self.depth):
+            self.lock.acquire()
+
+
+_making = _OneAtATime()
+"""Held by whichever loader makes a batch: two loaders may have parts of one dataset."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_making.renew)
+
+
 class DataLoader:
     """The rows of a dataset in batches; each `for batch in loader` is one epoch, every row once.
 
     dataset: has `len(dataset)`, at least 1, and `dataset[i]`, a row.
     batch_size: B. The last batch of an epoch has the rows that remain, or drop_last leaves it out.
     shuffle: a new order each epoch, from the random stream named `stream`: the seed fixes it.
-    collate: `collate(rows) -> batch`; by default `dataset.take` where there is one, else `stack`.
-        `Padding` is one for rows of different lengths.
+    collate_fn: `collate_fn(rows) -> batch`; by default `dataset.take` where there is one, else
+        `stack`. `Padding` is one for rows of different lengths.
     transform: `transform(batch, generator) -> batch`, for augmentation. The np.random.Generator
         depends on the epoch and the batch's number alone; take all chance from it.
     length: `length(row) -> int` makes batches of rows of like length, so that padding shrinks; the
         batches come in a random order with shuffle, longest rows first without. Lengths are read
         once, at the first epoch.
     prefetch: how many batches a background thread makes ahead; the batches are the same for every
-        prefetch. It pays where making a batch takes long; arrays in memory are faster with 0. One
-        batch at a time is made, so that no two threads read the dataset; transform, collate and
-        dataset must not use the random streams of the main thread.
+        prefetch. It pays where making a batch takes long; arrays in memory are faster with 0. All
+        loaders together make one batch at a time, so that no two threads read a dataset, be it in
+        parts; transform, collate_fn and dataset must not use the random streams of the main
+        thread, and a loader that they go over makes nothing ahead.
 
     `len(loader)` is the number of batches in an epoch. Chance is drawn when an iteration begins,
     and only where there is shuffle or a transform. A loop that was left early is not gone on with;
     `loader.load_state_dict(loader.state_dict())` does that.
     Raises ValueError for an empty dataset, batch_size < 1, prefetch < 0 and a drop_last that leaves
     nothing; TypeError for what is no dataset, such as a tuple or a dict of arrays, and during an
-    epoch for a collate or transform that returns None, or a list of numbers beside arrays.
+    epoch for a collate_fn or transform that returns None, or a list of numbers beside arrays.
     """
 
     def __init__(
@@ -56,7 +87,7 @@ class DataLoader:
         batch_size: int = 64,
         shuffle: bool = False,
         drop_last: bool = False,
-        collate: Callable[[list], Any] | None = None,
+        collate_fn: Callable[[list], Any] | None = None,
         transform: Callable[[Any, np.random.Generator], Any] | None = None,
         length: Callable[[Any], int] | None = None,
         prefetch: int = 0,
@@ -68,7 +99,7 @@ class DataLoader:
         self.batch_size = operator.index(batch_size)
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
-        self.collate = collate
+        self.collate_fn = collate_fn
         self.transform = transform
         self.length = length
         self.prefetch = prefetch
@@ -77,7 +108,6 @@ class DataLoader:
         self._lengths: np.ndarray | None = None
         self._progress = _Progress(None, 0)
         self._loaded = False
-        self._making = Lock()
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -135,7 +165,7 @@ class DataLoader:
         if self.length is None:
             return order.plain(self._rows, self.batch_size, self.drop_last, generator)
         if self._lengths is None:
-            with self._making:
+            with _making:
                 self._lengths = np.array(
                     [operator.index(self.length(self.dataset[i])) for i in range(self._rows)]
                 )
@@ -145,7 +175,9 @@ class DataLoader:
         """The epoch's batches from its progress on, each one counted as it is handed over."""
         numbers = range(progress.delivered, len(self))
         here = (make(number) for number in numbers)
-        made = made_ahead(make, numbers, self.prefetch) if self.prefetch else here
+        # Inside a batch that is being made, another thread would wait for that one without end.
+        ahead = 0 if _making.depth else self.prefetch
+        made = made_ahead(make, numbers, ahead) if ahead else here
         with closing(made):  # type: ignore[type-var]
             for batch in made:
                 progress.delivered += 1
@@ -154,7 +186,7 @@ class DataLoader:
     def _batch(self, batches: list[np.ndarray], draw: Draw | None, number: int) -> Any:
         """Batch `number`, in whichever thread."""
         # A thread of an iteration that was left may still be at its last batch.
-        with self._making:
+        with _making:
             batch = self._collated(batches[number])
             if self.transform is not None and draw is not None:
                 batch = self.transform(batch, draw.part(number).generator())
@@ -164,11 +196,11 @@ class DataLoader:
     def _collated(self, indices: np.ndarray) -> Any:
         """The rows at these indices as a batch."""
         take = getattr(self.dataset, "take", None)
-        if self.collate is None and take is not None:
+        if self.collate_fn is None and take is not None:
             return take(indices)
-        batch = (self.collate or stack)([self.dataset[i] for i in indices.tolist()])
-        if self.collate is not None:
-            _check_batch("collate", batch)
+        batch = (self.collate_fn or stack)([self.dataset[i] for i in indices.tolist()])
+        if self.collate_fn is not None:
+            _check_batch("collate_fn", batch)
         return batch
 
     def _settings(self) -> dict[str, Any]:
@@ -247,7 +279,7 @@ def _check_field(name: str, value: Any, fits: bool, what: str) -> None:
 
 
 def _check_batch(name: str, batch: Any) -> None:
-    """Refuse what a collate or transform made by mistake: nothing, or numbers in a list beside
+    """Refuse what a collate_fn or transform made by mistake: nothing, or numbers in a list beside
     arrays, which no operation on arrays would take."""
     if batch is None:
         raise TypeError(f"DataLoader: {name} returned None; let it return the batch")

@@ -37,7 +37,10 @@ def by_length(
 def _shuffled_buckets(
     rows: np.ndarray, size: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
-    """Neighbours in `rows` as batches in a random order; a smaller one, of any place, last."""
+    """Neighbours in `rows` as batches in a random order; a smaller one last.
+
+    It is cut out at a random place, so that it is not always made of the shortest rows.
+    """
     full, short = divmod(len(rows), size)
     start = size * generator.integers(0, full, endpoint=True)
     smaller = rows[start : start + short]

@@ -28,7 +28,7 @@ def stack(rows: Sequence[Any]) -> Any:
 
 
 class Padding:
-    """A collate for dict rows with lists of different lengths: pads them to the longest of a batch.
+    """A collate_fn for dict rows with lists of different lengths: pads to the longest of a batch.
 
     values: name of a field -> the number that fills it; -100 is the label that cross-entropy
         leaves out. "attention_mask" and "token_type_ids" are filled with 0 unless named here.
@@ -92,7 +92,7 @@ def _stacked(entries: Sequence[Any], name: str) -> np.ndarray:
             raise ValueError(
                 f"a batch: field {name} has shape {arrays[0].shape} in its first row and "
                 f"{array.shape} in row {number}; give rows of one shape, or "
-                "collate=Padding(values=...) with a value for it"
+                "collate_fn=Padding(values=...) with a value for it"
             )
     return np.stack(arrays)
 
@@ -104,7 +104,7 @@ def _check_alike(rows: Sequence[Any]) -> None:
         if _form(row) != first:
             raise ValueError(
                 f"a batch: its first row is {first} and row {number} is {_form(row)}; give rows "
-                "of one form, or a collate of your own"
+                "of one form, or a collate_fn of your own"
             )
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-import unicodedata
 
+from tinygrad_llm._text import clip, ljust, width
 from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry, Verdict
 from tinygrad_llm.formulas.marks import MarkedTest
 from tinygrad_llm.formulas.registry import FORMS, Forms
@@ -36,20 +36,6 @@ _GAP = "  "
 _LEAST = 6
 
 Row = tuple[str, ...]
-
-
-def columns(text: str) -> int:
-    """How many terminal columns a text takes."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def clip(text: str, width: int) -> str:
-    """The text in exactly `width` columns: cut with an ellipsis, or filled up with spaces."""
-    if columns(text) > width:
-        while columns(text) > width - 1:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (width - columns(text))
 
 
 def _state(entry: Entry, tests: list[MarkedTest] | None, names: list[str]) -> str:
@@ -82,7 +68,7 @@ def rows(tests: list[MarkedTest] | None) -> list[Row]:
 
 def _widths(lines: list[Row], total: int) -> list[int]:
     """Natural widths; the column most above its share gives way, until all fit into `total`."""
-    widths = [max(columns(line[i]) for line in lines) for i in range(len(HEADER))]
+    widths = [max(width(line[i]) for line in lines) for i in range(len(HEADER))]
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - total
     while excess > 0:
         yielding = max(_SHARES, key=lambda i: (widths[i] > _LEAST, widths[i] / _SHARES[i]))
@@ -93,20 +79,20 @@ def _widths(lines: list[Row], total: int) -> list[int]:
     return widths
 
 
-def render(lines: list[Row], width: int) -> str:
-    """The header and the lines, each in at most `width` columns where that is 64 or more."""
-    widths = _widths([HEADER, *lines], width)
+def render(lines: list[Row], columns: int) -> str:
+    """The header and the lines, each in at most `columns` columns where that is 64 or more."""
+    widths = _widths([HEADER, *lines], columns)
     return "\n".join(
-        _GAP.join(clip(cell, w) for cell, w in zip(line, widths)).rstrip()
+        _GAP.join(ljust(clip(cell, w), w) for cell, w in zip(line, widths)).rstrip()
         for line in [HEADER, *lines]
     )
 
 
-def legend(width: int) -> str:
-    """What the verdicts and sources mean, in lines of at most `width` columns."""
+def legend(columns: int) -> str:
+    """What the verdicts and sources mean, in lines of at most `columns` columns."""
     lines = [f"{verdict.value:<10}  {meaning}" for verdict, meaning in MEANING.items()]
-    wrapped = [textwrap.fill(line, width, subsequent_indent=" " * 12) for line in lines]
-    return "\n".join([*wrapped, textwrap.fill(_SOURCES, width)])
+    wrapped = [textwrap.fill(line, columns, subsequent_indent=" " * 12) for line in lines]
+    return "\n".join([*wrapped, textwrap.fill(_SOURCES, columns)])
 
 
 def counts(lines: list[Row]) -> str:

@@ -152,5 +152,5 @@ def _draw(tensor: Tensor, values: Callable[[np.random.Generator], Any]) -> Tenso
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     tensor.data[...] = put(values.astype(tensor.dtype), tensor.device)
-    tensor._version[0] += 1
+    tensor.touched()
     return tensor

@@ -27,6 +27,10 @@ class Parameter(Tensor):
         return f"Parameter{super().__repr__().removeprefix('Tensor')}"
 
 
+STAND_INS: dict[int, Parameter] = {}
+"""id of a Tensor that holds the place of a Parameter for a while → that Parameter (`in_dtype`)."""
+
+
 class Module:
     """A part of a network: a function, `forward`, with parameters and other modules as attributes.
 
@@ -113,6 +117,7 @@ class Module:
     def _own(self) -> Iterator[tuple[str, Any]]:
         """Attributes that are Parameters or Modules."""
         for name, value in vars(self).items():
+            value = STAND_INS.get(id(value), value)
             if isinstance(value, (Module, Parameter)):
                 yield name, value
             elif isinstance(value, (list, tuple, dict, set)) and name != "_forward_hooks":
@@ -213,7 +218,7 @@ class Module:
             parameter = names[name]
             value = put(array.astype(parameter.dtype, copy=False), parameter.device)
             parameter.data[...] = value
-            parameter._version[0] += 1
+            parameter.touched()
 
     def summary(self, *inputs: Any, **options: Any) -> str:
         """A table of its modules: outputs, parameters, memory; with example inputs the time of a

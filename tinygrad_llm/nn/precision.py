@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.nn.module import Module, Parameter
-from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.nn.module import STAND_INS, Module
 
 
 @contextmanager
@@ -27,6 +26,9 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
     shared. Inputs are the caller's to convert; and a sum over many numbers, as in a loss, wants
     float32.
 
+    One block for all batches of a step casts the parameters once; as each backward then runs
+    through the same copies, it needs retain_graph=True.
+
     `parameters()`, `state_dict()` and the like give the parameters themselves, within the block
     too; what is written into them there shows in the copies of the next block only. A `checkpoint`
     in the block computes its part again in backward, which then has to be in the block too.
@@ -35,50 +37,23 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"in_dtype: parameters are floating point numbers, not {dtype}")
-    copies = _copies(module, dtype)
-    replaced = {each: _replaceable(each, copies) for each in module.modules()}
+    parameters = [p for p in module.parameters() if p.dtype != dtype]
+    copies = {id(p): p.astype(dtype) for p in parameters}
+    places = [
+        (attributes, name, value)
+        for attributes in map(vars, module.modules())
+        for name, value in attributes.items()
+        if id(value) in copies
+    ]
+    STAND_INS.update({id(copies[id(p)]): p for p in parameters})
     try:
-        for each, originals in replaced.items():
-            _replace(each, originals, copies)
+        for attributes, name, p in places:
+            # Not by setattr: Module refuses a Tensor in the place of a Parameter.
+            attributes[name] = copies[id(p)]
         yield
     finally:
-        for each, originals in replaced.items():
-            _put_back(each, originals, copies)
-
-
-def _copies(module: Module, dtype: np.dtype) -> dict[int, Tensor]:
-    """id of a parameter → its copy; what has the dtype already needs none."""
-    return {id(p): p.astype(dtype) for p in module.parameters() if p.dtype != dtype}
-
-
-def _replaceable(module: Module, copies: dict[int, Tensor]) -> dict[str, Parameter]:
-    """The module's own parameters that have a copy, by attribute."""
-    return {name: value for name, value in vars(module).items() if id(value) in copies}
-
-
-def _replace(module: Module, originals: dict[str, Parameter], copies: dict[int, Tensor]) -> None:
-    if not originals:
-        return
-
-    def own() -> Iterator[tuple[str, Any]]:
-        """As Module._own, which would not find the copies: they are no Parameters."""
-        others = dict(type(module)._own(module))
-        for name, value in list(vars(module).items()):
-            original = originals.get(name)
-            if original is not None and value is copies[id(original)]:
-                yield name, original
-            elif name in others:
-                yield name, value
-
-    # Through vars: Module refuses a Tensor in the place of a Parameter.
-    vars(module).update({name: copies[id(p)] for name, p in originals.items()})
-    vars(module)["_own"] = own
-
-
-def _put_back(module: Module, originals: dict[str, Parameter], copies: dict[int, Tensor]) -> None:
-    """Where the copy still is: what the block itself has set stays."""
-    if originals:
-        vars(module).pop("_own", None)
-    for name, parameter in originals.items():
-        if vars(module).get(name) is copies[id(parameter)]:
-            vars(module)[name] = parameter
+        for attributes, name, p in places:
+            if attributes.get(name) is copies[id(p)]:  # what the block itself has set stays
+                attributes[name] = p
+        for copy in copies.values():
+            del STAND_INS[id(copy)]

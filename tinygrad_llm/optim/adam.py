@@ -19,7 +19,7 @@ class Adam(Optimizer):
         m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)    both begin at 0; this takes that out again
         w ← w − lr·m̂/(√v̂ + ε)
 
-    The first step is lr·sign(g), whatever the size of g.
+    The first step is lr·g/(|g| + ε): lr·sign(g) for |g| well above ε, whatever its size.
 
     weight_decay λ:  g ← g + λw first, the gradient of λ/2·‖w‖² (F20, F49). As √v̂ divides it again,
     a weight with large gradients hardly decays; `AdamW` decays all alike.
@@ -27,6 +27,7 @@ class Adam(Optimizer):
     """
 
     moments = ("m", "v")
+    squares = ("v",)
 
     def __init__(
         self,

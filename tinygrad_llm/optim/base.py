@@ -29,6 +29,9 @@ class Optimizer:
     moments: tuple[str, ...] = ()
     """Names of the moments of a `Flat` that `update` may use: what a saved state may hold."""
 
+    squares: tuple[str, ...] = ()
+    """Those of `moments` that are means of squares, which are never below 0."""
+
     def __init__(self, params: Iterable[Any], **settings: Any):
         if isinstance(params, Tensor) or hasattr(params, "parameters"):
             raise TypeError(
@@ -49,7 +52,7 @@ class Optimizer:
         self._flats: list[list[Flat]] = [[] for _ in self.param_groups]
 
     def check(self, group: dict[str, Any]) -> None:
-        """Raise ValueError for settings that make no sense."""
+        """Raise ValueError, or TypeError, for settings that make no sense."""
         require("lr", group["lr"], 0.0)
 
     def update(self, group: dict[str, Any], flat: Flat, tile: slice, step: int) -> None:
@@ -185,3 +188,9 @@ def require(name: str, value: float, low: float, below: float = math.inf) -> Non
     if not low <= value < below:
         bound = f"at least {low:g}" + (f" and below {below:g}" if below < math.inf else "")
         raise ValueError(f"optimizer: {name} must be {bound}, not {value}")
+
+
+def require_flag(name: str, value: Any) -> None:
+    """TypeError unless it is a bool: a number in its place belongs to another setting."""
+    if not isinstance(value, bool):
+        raise TypeError(f"optimizer: {name} must be True or False, not {value!r:.60}")

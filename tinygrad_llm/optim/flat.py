@@ -14,12 +14,15 @@ from tinygrad_llm.tensor import Tensor
 TILE = 1 << 18
 """Elements that an update works on at a time: larger temporaries fall out of the cache."""
 
+GPU_TILE = 1 << 24
+"""The same on a GPU, where each call costs a launch: few tiles, and scratch of 64 MiB."""
+
 
 class Flat:
     """Parameters of one dtype and device, whose data are views of one array, `values`.
 
     gradient: theirs, one after the other, as `gather` left it; an update may overwrite it.
-    scratch: up to TILE elements, for an update to use.
+    scratch: as many elements as a tile has at most, for an update to use.
     steps: for each parameter, how many updates it has had.
     """
 
@@ -33,7 +36,8 @@ class Flat:
             size += parameter.size
         self.values: Array = None  # see _house
         self.gradient = self._new("empty", size)
-        self.scratch = self._new("empty", min(size, TILE))
+        self.tile = TILE if self.kind[0] == "cpu" else GPU_TILE
+        self.scratch = self._new("empty", min(size, self.tile))
         self.steps = [0] * len(self.parameters)
         self._moments: dict[str, Array] = {}
         self._look()
@@ -109,7 +113,7 @@ class Flat:
                     shapes = f"{grad.shape} for a parameter {self._gradients[i].shape}"
                     raise ValueError(f"optimizer: a gradient of shape {shapes}")
                 self._gradients[i][...] = grad.data
-                self.parameters[i]._version[0] += 1
+                self.parameters[i].touched()
                 self.steps[i] += 1
         yield from self._tiles([grad is not None for grad in grads])
 
@@ -143,8 +147,8 @@ class Flat:
             while i < count and present[i] and self.steps[i] == step:
                 i += 1
             end = self.places[i - 1].stop
-            for start in range(self.places[first].start, end, TILE):
-                yield slice(start, min(start + TILE, end)), step
+            for start in range(self.places[first].start, end, self.tile):
+                yield slice(start, min(start + self.tile, end)), step
 
 
 def kind_of(parameter: Tensor) -> tuple[str, object]:

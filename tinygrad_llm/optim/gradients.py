@@ -24,7 +24,7 @@ def writable(parameter: Tensor, grad: Tensor) -> Array:
     """
     if grad.requires_grad:
         grad = parameter.grad = Tensor(grad.data.copy())
-    grad._version[0] += 1
+    grad.touched()
     return grad.data
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_llm.backend.devices import Array
-from tinygrad_llm.optim.base import Optimizer, require
+from tinygrad_llm.optim.base import Optimizer, require, require_flag
 from tinygrad_llm.optim.flat import Flat
 
 
@@ -21,10 +21,12 @@ class RMSprop(Optimizer):
     weight_decay λ:  g ← g + λw first, the gradient of λ/2·‖w‖² (F20, F49)
 
     v begins at 0, and nothing takes that out again as in Adam: the first step is lr/√(1 − α) long.
-    Raises ValueError for lr, eps or weight_decay < 0, and for alpha or momentum outside [0, 1).
+    Raises ValueError for lr, eps or weight_decay < 0, and for alpha or momentum outside [0, 1);
+    TypeError for a centered that is no bool.
     """
 
     moments = ("v", "mean", "velocity")
+    squares = ("v",)
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class RMSprop(Optimizer):
         require("eps", group["eps"], 0.0)
         require("weight_decay", group["weight_decay"], 0.0)
         require("momentum", group["momentum"], 0.0, 1.0)
+        require_flag("centered", group["centered"])
 
     def needed(self, group: dict[str, Any]) -> tuple[str, ...]:
         wanted = (True, group["centered"], group["momentum"])

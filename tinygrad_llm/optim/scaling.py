@@ -108,7 +108,7 @@ class GradScaler:
 
     def update(self) -> None:
         """Choose S for the next step, once all optimizers have made this one. Raises RuntimeError
-        when none has."""
+        when neither `step` nor `unscale_` has looked at any gradient since the last update."""
         if not self._found:
             raise RuntimeError("GradScaler: update without a step: call step(optimizer) first")
         if any(self._found.values()):

@@ -43,7 +43,7 @@ class Schedule:
         self.steps += 1
         self._apply()
 
-    def last_lr(self) -> list[float]:
+    def get_last_lr(self) -> list[float]:
         """The learning rate that each group has now."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
@@ -60,8 +60,7 @@ class Schedule:
         if set(state) != {"step", "base_lrs"}:
             found = ", ".join(map(str, state)) or "nothing"
             raise ValueError(f"Schedule: a state has step and base_lrs, this one has {found}")
-        steps, base_lrs = integer("Schedule: step", state["step"]), list(state["base_lrs"])
-        _at_least("Schedule: step", steps, 0)
+        steps, base_lrs = _whole("Schedule: step", state["step"], 0), list(state["base_lrs"])
         if len(base_lrs) != len(self.base_lrs):
             counts = f"{len(base_lrs)} groups, the optimizer {len(self.base_lrs)}"
             raise ValueError(f"Schedule: the state has base_lrs for {counts}: give equal groups")
@@ -140,14 +139,26 @@ def cosine_factor(step: int, total_steps: int, warmup_steps: int = 0, cycles: fl
 # The usual schedules
 
 
-def constant(optimizer: Optimizer, warmup_steps: int = 0) -> Schedule:
+def constant(
+    optimizer: Optimizer,
+    *,
+    total_steps: int | None = None,
+    warmup_steps: int = 0,
+    warmup_ratio: float = 0.0,
+) -> Schedule:
     """The base lr after a linear warm-up; Hugging Face's `get_constant_schedule_with_warmup`.
 
-    Raises ValueError for warmup_steps < 0, TypeError unless it is an integer.
+    total_steps: is needed for a warmup_ratio, and for the warning; nothing else depends on it.
+    warmup_steps, warmup_ratio, errors and the warning: as of `linear`; ValueError for a ratio of
+    an unknown total too. All by name: a number alone could be either count of steps.
     """
-    warmup_steps = integer("constant: warmup_steps", warmup_steps)
-    _at_least("constant: warmup_steps", warmup_steps, 0)
-    return Schedule(optimizer, partial(constant_factor, warmup_steps=warmup_steps))
+    if total_steps is None:
+        if warmup_ratio:
+            raise ValueError("constant: warmup_ratio is a share of total_steps: give total_steps")
+        warmup = _whole("constant: warmup_steps", warmup_steps, 0)
+    else:
+        _, warmup = _run("constant", total_steps, warmup_steps, warmup_ratio)
+    return Schedule(optimizer, partial(constant_factor, warmup_steps=warmup))
 
 
 def linear(
@@ -189,10 +200,8 @@ def cosine(
 
 def _run(name: str, total_steps: Any, warmup_steps: Any, warmup_ratio: float) -> tuple[int, int]:
     """Steps of the run and of its warm-up, checked."""
-    total = integer(f"{name}: total_steps", total_steps)
-    warmup = integer(f"{name}: warmup_steps", warmup_steps)
-    _at_least(f"{name}: total_steps", total, 1)
-    _at_least(f"{name}: warmup_steps", warmup, 0)
+    total = _whole(f"{name}: total_steps", total_steps, 1)
+    warmup = _whole(f"{name}: warmup_steps", warmup_steps, 0)
     if not 0.0 <= warmup_ratio <= 1.0:
         raise ValueError(f"{name}: warmup_ratio is a share from 0 to 1, not {warmup_ratio}")
     if warmup and warmup_ratio:
@@ -216,6 +225,9 @@ def _warn(name: str, total: int, warmup: int) -> None:
     )
 
 
-def _at_least(what: str, value: int, low: int) -> None:
+def _whole(what: str, value: Any, low: int) -> int:
+    """An integer that is at least `low`."""
+    value = integer(what, value)
     if value < low:
         raise ValueError(f"{what} must be at least {low}, not {value}")
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_llm.optim.base import Optimizer, require
+from tinygrad_llm.optim.base import Optimizer, require, require_flag
 from tinygrad_llm.optim.flat import Flat
 
 
@@ -22,8 +22,9 @@ class SGD(Optimizer):
         gives exact zeros. With momentum v then becomes the way really gone, (w before − w after)/lr
         (iPiano, Ochs et al. 2014), or the walk would end beside the minimum.
 
+    What stands after momentum is given by name: PyTorch's next argument, dampening, is not here.
     Raises ValueError for lr, weight_decay or l1 < 0, for momentum outside [0, 1), and for nesterov
-    without momentum or with l1.
+    without momentum or with l1; TypeError for a nesterov that is no bool.
     """
 
     moments = ("v",)
@@ -33,6 +34,7 @@ class SGD(Optimizer):
         params: Iterable[Any],
         lr: float = 0.01,
         momentum: float = 0.0,
+        *,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         l1: float = 0.0,
@@ -45,6 +47,7 @@ class SGD(Optimizer):
         require("momentum", group["momentum"], 0.0, 1.0)
         require("weight_decay", group["weight_decay"], 0.0)
         require("l1", group["l1"], 0.0)
+        require_flag("nesterov", group["nesterov"])
         if group["nesterov"] and not group["momentum"]:
             raise ValueError("optimizer: nesterov looks along the momentum: give momentum > 0")
         if group["nesterov"] and group["l1"]:

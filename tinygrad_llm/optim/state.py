@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 _SCHEDULED = frozenset({"initial_lr", "scheduled_lr"})
 """What a `Schedule` notes in a group; a state from before it was made has none of it."""
 
-_AVERAGING = frozenset({"betas", "alpha"})
-"""Settings of the optimizers whose moment v is a running mean of g²; that of SGD is a velocity."""
-
 Settings = dict[str, Any]
 States = dict[int, dict[str, Any]]
 
@@ -115,8 +112,9 @@ def _moments(
     if not _is_whole(step) or step < 1:
         raise ValueError(f"optimizer: {name}: step counts from 1, not {step!r:.60}")
     arrays = {key: _array(f"{name}: {key}", given[key], parameter) for key in moments}
-    if "v" in arrays and settings.keys() & _AVERAGING and (arrays["v"] < 0.0).any():
-        raise ValueError(f"optimizer: {name}: v is below 0, and no mean of squares ever is")
+    for key in arrays.keys() & set(optimizer.squares):
+        if (arrays[key] < 0.0).any():
+            raise ValueError(f"optimizer: {name}: {key} is below 0, and no mean of squares ever is")
     return {"step": int(step), **arrays}
 
 

@@ -116,7 +116,7 @@ def _axis(axes: Any, dimension: Any, settings: list) -> np.ndarray:
     """Make the axis that suits the setting, and give the places (N,) of its values there."""
     if dimension.scale == "choice":
         _choices(axes, [str(value) for value in dimension.values])
-        return np.array([dimension.values.index(value) for value in settings], dtype=np.float64)
+        return np.array([dimension.index(value) for value in settings], dtype=np.float64)
     low, high = dimension.low, dimension.high
     if dimension.scale == "log":
         margin = (high / low) ** 0.05

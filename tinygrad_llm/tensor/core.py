@@ -274,6 +274,10 @@ class Tensor(operators.Operators):
 
     # Changes in place
 
+    def touched(self) -> None:
+        """Say that its array was written into: a backward that needs the old values will raise."""
+        self._version[0] += 1
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self._check_in_place("x[...] = v", value)
         index, _ = operators.namespace().plain_index(self, index)

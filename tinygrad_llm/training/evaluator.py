@@ -96,7 +96,7 @@ class Evaluator:
     def _loader(self, dataset: Any) -> data.DataLoader:
         """In order, without chance."""
         return data.DataLoader(
-            dataset, self.args.per_device_eval_batch_size, collate=self.data_collator
+            dataset, self.args.per_device_eval_batch_size, collate_fn=self.data_collator
         )
 
     def _say(self, text: str) -> None:

@@ -13,7 +13,7 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,9 @@ def search(
     if file is not None:
         kept = TrialFile(file, _head(space, method, seed, maximize))
         done = kept.read(space)
+    proposals = _Proposals(space, method, seed, done)
     while len(done) < count:
-        settings = _propose(space, method, seed, SearchResult(done, space, maximize))
+        settings = proposals.after(SearchResult(done, space, maximize))
         done.append(_run(objective, settings, done, file))
         if kept is not None:
             kept.append(done[-1])
@@ -121,42 +122,57 @@ def _run(
     return Trial(settings, float(value), time.perf_counter() - begin)
 
 
-def _propose(space: Space, method: str, seed: int, found: SearchResult) -> Settings:
-    """What to try next: the same for the same seed and the same finished trials."""
-    tried = {spaces.key(trial.settings) for trial in found.trials}
-    if method == "grid":
-        left = (each for each in spaces.combinations(space) if spaces.key(each) not in tried)
-        return next(left)
-    stream = Stream("search", seed)
-    stream.position = len(found.trials)
-    generator = stream.next().generator()
-    if method == "random" or len(found.trials) < _starts(space):
-        return _fresh(space, generator, tried, 1)[0]
-    candidates = _fresh(space, generator, tried, CANDIDATES)
-    return candidates[_most_promising(space, found, candidates)]
+class _Proposals:
+    """What to try, one after another: the same for the same seed and the same trials before it."""
 
+    def __init__(self, space: Space, method: str, seed: int, done: list[Trial]):
+        self._space, self._method, self._seed = space, method, seed
+        self._tried = {spaces.key(trial.settings) for trial in done}
+        self._untried = self._walk()
+        self._left: dict[str, Settings] | None = None
 
-def _starts(space: Space) -> int:
-    """Trials by chance before the Gaussian process has something to go by."""
-    return len(space) + 2
+    def after(self, found: SearchResult) -> Settings:
+        """The combination to try after these trials, which nothing proposes again."""
+        name, settings = self._next(found)
+        self._tried.add(name)
+        if self._left is not None:
+            self._left.pop(name)
+        return settings
 
+    def _walk(self) -> Iterator[tuple[str, Settings]]:
+        """The combinations that were not tried, with their keys, in the order of the grid."""
+        for settings in spaces.combinations(self._space):
+            if (name := spaces.key(settings)) not in self._tried:
+                yield name, settings
 
-def _fresh(
-    space: Space, generator: np.random.Generator, tried: set[str], count: int
-) -> list[Settings]:
-    """Up to `count` combinations by chance of which none was tried and none stands there twice."""
-    found: dict[str, Settings] = {}
-    if spaces.size(space) > FEW:
-        for _ in range(20 * count):  # a nearly finished space may give nothing new
-            settings = spaces.draw(space, generator)
-            if (name := spaces.key(settings)) not in tried:
-                found[name] = settings
-            if len(found) == count:
-                break
-    if found:
-        return list(found.values())
-    left = [each for each in spaces.combinations(space) if spaces.key(each) not in tried]
-    return [left[i] for i in generator.permutation(len(left))[:count]]
+    def _next(self, found: SearchResult) -> tuple[str, Settings]:
+        if self._method == "grid":
+            return next(self._untried)
+        stream = Stream("search", self._seed)
+        stream.position = len(found.trials)
+        generator = stream.next().generator()
+        starts = len(self._space) + 2  # by chance, until a Gaussian process has a few to go by
+        if self._method == "random" or len(found.trials) < starts:
+            return self._fresh(generator, 1)[0]
+        fresh = self._fresh(generator, CANDIDATES)
+        return fresh[_most_promising(self._space, found, [settings for _, settings in fresh])]
+
+    def _fresh(self, generator: np.random.Generator, count: int) -> list[tuple[str, Settings]]:
+        """Up to `count` combinations by chance, with their keys: none tried, none there twice."""
+        found: dict[str, Settings] = {}
+        if spaces.size(self._space) > FEW:
+            for _ in range(20 * count):  # a nearly finished space may give nothing new
+                settings = spaces.draw(self._space, generator)
+                if (name := spaces.key(settings)) not in self._tried:
+                    found[name] = settings
+                if len(found) == count:
+                    break
+        if found:
+            return list(found.items())
+        if self._left is None:
+            self._left = dict(self._untried)
+        left = list(self._left.items())
+        return [left[i] for i in generator.permutation(len(left))[:count]]
 
 
 def _most_promising(space: Space, found: SearchResult, candidates: list[Settings]) -> int:

@@ -41,19 +41,27 @@ class Choice:
         """One of the values, each as likely."""
         return self.values[int(generator.integers(self.count))]
 
+    def index(self, value: Any) -> int:
+        """Where it stands in `values`, which tells 1, 1.0 and True apart as `list.index` does not.
+
+        Raises ValueError for a value that is not among them.
+        """
+        written = _written(value)
+        if written not in self._index:
+            raise ValueError(f"{value!r} is not among {self.values}")
+        return self._index[written]
+
     def place(self, value: Any) -> list[float]:
         """Its rank among numbers, from 0 to 1; for other values a one-hot row of length 1/√2, which
         puts any two of them at distance 1."""
-        index = self._index[_written(value)]
+        index = self.index(value)
         if self._rank is not None:
             return [self._rank[index]]
         return [math.sqrt(0.5) * (i == index) for i in range(self.count)]
 
     def read(self, value: Any) -> Any:
         """The value that a file gave back, as it stands in the list."""
-        if _written(value) not in self._index:
-            raise ValueError(f"{value!r} is not among {self.values}")
-        return self.values[self._index[_written(value)]]
+        return self.values[self.index(value)]
 
     def __repr__(self) -> str:
         return f"Choice({self.values})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,7 +90,7 @@ class Stepper:
             self._backward(result.loss, count / expected if expected else 0.0)
         self._rescale(expected, total)
         mean = summed / total if total else 0.0
-        rate = self.schedule.last_lr()[0]
+        rate = self.schedule.get_last_lr()[0]
         norm, skipped = self._move(number, batches[-1])
         return Step(mean, total, norm, rate, skipped)
 
@@ -153,11 +153,17 @@ def make_schedule(
     optimizer: optim.Optimizer, args: TrainingArguments, total: int
 ) -> optim.Schedule:
     """The schedule that the arguments name, over `total` steps."""
-    steps, ratio = args.warmup_steps, args.warmup_ratio
-    if args.lr_scheduler_type == "constant":
-        return optim.constant(optimizer, steps or math.ceil(ratio * total))
-    make = optim.linear if args.lr_scheduler_type == "linear" else optim.cosine
-    return make(optimizer, total, warmup_steps=steps, warmup_ratio=ratio)
+    kinds: dict[str, Callable[..., optim.Schedule]] = {
+        "linear": optim.linear,
+        "cosine": optim.cosine,
+        "constant": optim.constant,
+    }
+    return kinds[args.lr_scheduler_type](
+        optimizer,
+        total_steps=total,
+        warmup_steps=args.warmup_steps,
+        warmup_ratio=args.warmup_ratio,
+    )
 
 
 def first_bad(model: nn.Module, batch: Batch) -> str:

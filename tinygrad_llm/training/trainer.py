@@ -177,7 +177,7 @@ class Trainer(Evaluator):
             batch_size=args.per_device_train_batch_size,
             shuffle=shuffle,
             drop_last=shuffle and args.dataloader_drop_last,
-            collate=self.data_collator,
+            collate_fn=self.data_collator,
             transform=self.transform if shuffle else None,
             length=self.length if shuffle else None,
             prefetch=args.dataloader_prefetch if shuffle else 0,

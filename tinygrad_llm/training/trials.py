@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tinygrad_llm.metrics import display_width
+from tinygrad_llm._text import clip, rjust, width
 from tinygrad_llm.training.spaces import Settings, Space
 
 COLUMNS = 80
@@ -62,7 +62,7 @@ class SearchResult(NamedTuple):
         right = [[_shown(each) for each in trial.settings.values()] for _, trial in order]
         head = ["trial", "value", "seconds"]
         lines = _columns([[*head, *self.space], *(a + b for a, b in zip(left, right))])
-        if display_width(lines[0]) > COLUMNS:
+        if width(lines[0]) > COLUMNS:
             first, *others = _columns([head, *left])
             lines = [f"{first}  settings"]
             lines += [_wrapped(each, self.space, cells) for each, cells in zip(others, right)]
@@ -75,32 +75,20 @@ def _shown(value: Any) -> str:
 
 def _columns(rows: list[list[str]]) -> list[str]:
     """Lines of one length, every column as wide as its widest cell."""
-    widths = [max(map(display_width, column)) for column in zip(*rows)]
-    return [
-        "  ".join(" " * (width - display_width(cell)) + cell for cell, width in zip(row, widths))
-        for row in rows
-    ]
+    widths = [max(map(width, column)) for column in zip(*rows)]
+    return ["  ".join(map(rjust, row, widths)) for row in rows]
 
 
 def _wrapped(first: str, names: Iterable[str], cells: list[str]) -> str:
     """name=value after `first`, in as many lines as that takes."""
-    indent = " " * display_width(first)
+    indent = " " * width(first)
     lines = [first]
     for name, cell in zip(names, cells):
-        text = _cut(f"  {name}={cell}", COLUMNS - len(indent))
-        if display_width(lines[-1] + text) > COLUMNS:
+        text = clip(f"  {name}={cell}", COLUMNS - len(indent))
+        if width(lines[-1] + text) > COLUMNS:
             lines.append(indent)
         lines[-1] += text
     return "\n".join(lines)
-
-
-def _cut(text: str, width: int) -> str:
-    """The text in at most `width` columns."""
-    if display_width(text) <= width:
-        return text
-    while display_width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
 
 
 class TrialFile:
@@ -125,7 +113,8 @@ class TrialFile:
             self._check_torn_head(content, first)
             self._write(first, "wb")
             return []
-        lines = whole.decode("utf-8", errors="replace").splitlines()
+        # Not splitlines(), which ends a line at U+2028 too; JSON holds that as it is.
+        lines = whole.decode("utf-8", errors="replace").split("\n")[:-1]
         self._check_head(lines[0])
         trials = [self._trial(line, i, space) for i, line in enumerate(lines[1:], start=2)]
         if whole != content:

@@ -32,13 +32,6 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
             "cost: of no parameters there are no Flats",
         ),
     ],
-    "Flat.gather": [
-        (
-            "self.parameters[i]._version[0] += 1",
-            "self.parameters[i]._version[-1] += 1",
-            "a list of one number, its first and its last",
-        ),
-    ],
     "Flat._tiles": [
         (
             "while i < count and present[i] and self.steps[i] == step:",
