@@ -278,3 +278,13 @@ def test_many_lines_go_from_dark_to_light():
     assert shades(7) == list(COLOURS)
     light = [sum(colour[:3]) for colour in shades(12)]
     assert len(light) == 12 and light == sorted(light)
+
+
+def test_single_points_stand_beside_the_lines():
+    figure = draw(
+        plot.curves([0, 1], {"a": [1, 2]}, "t", "x", "y", points={"trials": ([0.5], [3])})
+    )
+    axes = figure.axes[0]
+    (dots,) = [line for line in axes.lines if line.get_label() == "trials"]
+    assert dots.get_xydata().tolist() == [[0.5, 3.0]] and dots.get_linestyle() == "None"
+    assert "trials" in [text.get_text() for text in figure.legends[0].get_texts()]

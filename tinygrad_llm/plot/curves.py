@@ -23,10 +23,12 @@ def curves(
     ylabel: str,
     log: bool = False,
     lowest: Sequence[str] = (),
+    points: Mapping[str, tuple[Numbers, Numbers]] | None = None,
 ) -> Any:
     """One line for each name in `lines`, all over the same x; both axes logarithmic with `log`.
 
     lowest: names of the lines whose lowest point gets a dot.
+    points: name → (x, y) of single points, black dots.
     What is no positive number leaves a gap on logarithmic axes. Returns the figure.
     """
     import matplotlib.pyplot as plt
@@ -39,6 +41,9 @@ def curves(
             _line(axes, i, x, y, name)
             if name in lowest:
                 _dot(axes, i, x, y, np.argmin(np.where(np.isfinite(y), y, np.inf)))
+        for name, (at, height) in (points or {}).items():
+            places, heights = series(at, f"x of {name}"), series(height, name)
+            axes.plot(places, heights, "o", color="black", markersize=6, label=readable(name))
         if log:
             axes.set(xscale="log", yscale="log")
         axes.set(title=readable(title), xlabel=readable(xlabel), ylabel=readable(ylabel))

@@ -92,6 +92,8 @@ class _Values:
         ):
             if where.any():
                 at = np.full(where.sum(), inside if self.maximize else 1 - inside)
+                if where.sum() == 1 and name == "far off":
+                    name = f"far off: {self.values[where][0]:.4g}"
                 axes.plot(x[where], at, mark, color="black", ms=5, label=name, **edge)
         value = self.values[self.best]
         label = f"best: {value:.4g}"
