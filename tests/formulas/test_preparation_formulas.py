@@ -65,5 +65,5 @@ def test_f82_the_library_takes_one_hot_floats_and_refuses_one_hot_numbers(seed):
         assert np.isclose(loss.item(), FORMS["F82"].corrected(Z.numpy(), classes), rtol=1e-12)
         slope = grad(loss, Z).numpy()
         assert relative_error(cross_entropy_gradient(Z.numpy(), one_hot), slope) < 1e-12
-    with pytest.raises(ValueError, match=r"targets \(5,\) \(class indices\)"):
+    with pytest.raises(ValueError, match="neither class indices"):
         F.cross_entropy(Z, one_hot.astype(np.int64))
