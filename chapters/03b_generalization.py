@@ -336,7 +336,7 @@ lesson.say(f"First step with g = 1, α = 0.01, λ = 0.1: {taken}.")
 noise = sizes * rng.normal(size=(1000, 4))
 left = [weights_after(each, noise, lr=1e-3, weight_decay=1.0) for each in kinds[1:]]
 rows = [[f"±{size:g}", *(f"{v:.2f}" for v in pair)] for size, *pair in zip(sizes, *left)]
-lesson.table(["gradients of size", "Adam, L2: left of the 1", "AdamW, decoupled"], rows)
+lesson.table(["gradients of size", "Adam, L2: what is left of 1", "AdamW, decoupled"], rows)
 lesson.claim("F49", "AdamW's step less Adam's", steps[2] - steps[1], above=("half of αλ", 5e-4))
 inside, beside = map(np.ptp, left)
 lesson.claim("decoupled", "AdamW: uneven by", beside, below=("Adam, L2", inside), scale="linear")
@@ -389,8 +389,8 @@ lesson.claim("kkt", "SGD with l1: off KKT by", rows[1][3], below=("λ", strength
 # none.
 #
 # *The last column* has the same networks on the same test pictures, moved by up to a pixel: one
-# day the camera hangs a little lower. All networks fall to between 0.3 and 0.4, but for the one
-# that was trained on moved pictures, at 0.8 and more: worth more than all other remedies together.
+# day the camera hangs a little lower. All networks fall to 0.4 or less, but for the one that was
+# trained on moved pictures, at 0.8 and more: worth more than all other remedies together.
 # Augmentation is often the one that helps most, where it makes such rows as will really come. These
 # digits were centred by their makers, so on the test set as it is it teaches what nobody asks.
 #
@@ -470,9 +470,9 @@ lesson.claim("clean", "0% wrong: best of the mean gains", most, below=bar, scale
 # summed counts, which for one label a row is the accuracy. Say which.
 #
 # The report is that of section 3's network on rows it has not seen; support is how many rows a
-# class has, and the weighted average counts each class by it. In the
-# **confusion matrix** (混淆矩阵) row i, column j is how many rows of class i were called j: the
-# diagonal is right, and the largest number beside it tells what the network takes for what.
+# class has, and the weighted average counts each class by it. The small table of a real test is its
+# **confusion matrix** (混淆矩阵): a row for what they are, a column for what they were called. The
+# diagonal is right; beside it stand 57 well people called ill, FP, and 10 ill ones missed, FN.
 #
 # Three mistakes that stop no run. The first two stand in a program of the documents; the third
 # waits for those who follow their advice to accumulate, for which they print no formula.
@@ -660,17 +660,20 @@ lesson.say(f"Step {early.state.step}: {early.state.stopped}. Back to step {best}
 #
 # with the normal distribution Φ and its density φ. It is large where m is low, or where s is large:
 # it goes to what looks good and to what nobody has looked at. The second figure is one slice, four
-# trials old (three in a quick run): between the trials m bends as smoothly as it can, s grows with
-# the distance to the nearest, and EI says where the next one goes. (The documents name the Gaussian
-# process once, among large models, and print no formula. Nothing about it is large.)
+# trials old (three in a quick run): the dots are these trials, the rings all results of the grid in
+# this slice, of which the process knows those with a dot. Between the dots m bends as smoothly as
+# it can, s grows with the distance to the nearest, and the triangle, where EI is largest, says
+# where the next trial goes. (The documents name the Gaussian process once, among large models, and
+# print no formula. Nothing about it is large.)
 #
 # How much does it save? All combinations are trained once. Then random and Bayesian search play ten
 # times each on the table of results, where a trial costs nothing: after how many have they met the
 # best of the grid? Chance needs half of them on average, Bayesian search less on most seeds (not on
-# all: try `--seed 1`); the first figure is the last of its ten runs. Look at the last column, too:
-# this valley is flat, and chance may find something within 1 % of the best about as soon. What the
-# last per cent is worth depends on what a trial costs. And look where the winner lies: at the edge
-# of the grid, the grid is too narrow, and the best may lie outside.
+# all: try `--seed 1`); the first figure is the last of its ten runs, where a triangle is a loss too
+# far off to be drawn. Look at the last column, too: this valley is flat, and chance may find
+# something within 1 % of the best about as soon. What the last per cent is worth depends on what a
+# trial costs. And look where the winner lies. If at the edge, as with `--seed 1`, the grid is too
+# narrow, and the best may lie outside.
 #
 # The winner's validation loss is the lowest of many, and flatters it, as his score flattered the
 # coin tosser. So the test set, at last, and once: for the winner, beside the plain network that you
@@ -728,9 +731,9 @@ drift = abs(drawn - gain).max()
 lesson.say(f"By hand: m, s² {off:.0e} apart. EI from 20,000 draws: {drift:.0e} apart.")
 lesson.claim("process", "m and s² by hand: gap", off, below=("draws", drift))
 lines = {"m": m, "m + 2s": m + 2 * s, "m − 2s": m - 2 * s, "expected improvement": gain}
-lines["the grid, all of it"] = np.interp(fine[:, 0], x[:, 0], y)
 labels = "learning rate, from lowest to highest (log)", "validation loss, standardized"
-title, spots = f"A Gaussian process after {len(X)} trials", {"trials": (X[:, 0], seen)}
+title, top = f"A Gaussian process after {len(X)} trials", [gain.argmax()]
+spots = {"trials": (X[:, 0], seen), "the grid": (x[:, 0], y), "next": (fine[top, 0], gain[top])}
 lesson.figure(plot.curves(fine[:, 0], lines, title, *labels, points=spots), "process")
 
 settings, rows = {"plain, section 3": (6e-3, 0.0, EPOCHS)}, []

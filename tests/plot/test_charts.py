@@ -280,11 +280,21 @@ def test_many_lines_go_from_dark_to_light():
     assert len(light) == 12 and light == sorted(light)
 
 
-def test_single_points_stand_beside_the_lines():
-    figure = draw(
-        plot.curves([0, 1], {"a": [1, 2]}, "t", "x", "y", points={"trials": ([0.5], [3])})
-    )
-    axes = figure.axes[0]
-    (dots,) = [line for line in axes.lines if line.get_label() == "trials"]
-    assert dots.get_xydata().tolist() == [[0.5, 3.0]] and dots.get_linestyle() == "None"
-    assert "trials" in [text.get_text() for text in figure.legends[0].get_texts()]
+def test_points_stand_beside_the_lines_and_each_kind_has_its_mark():
+    pairs = {"trials": ([0.5], [3]), "all": ([0, 0.5], [1, 3]), "next": ([1], [2]), "more": [4, 5]}
+    figure = draw(plot.curves([0, 1], {"a": [1, 2]}, "t", "x", "y", points=pairs))
+    kinds = figure.axes[0].lines[1:]
+    places = [[[0.5, 3.0]], [[0.0, 1.0], [0.5, 3.0]], [[1.0, 2.0]], [[1.0, 4.0], [2.0, 5.0]]]
+    assert [points(kind) for kind in kinds] == places
+    assert {(kind.get_linestyle(), kind.get_color()) for kind in kinds} == {("None", "black")}
+    marks = [(kind.get_marker(), kind.get_markerfacecolor()) for kind in kinds]
+    assert marks == [("o", "black"), ("o", "none"), ("v", "black"), ("o", "black")]
+    assert legend(figure) == ["a", *pairs]
+
+
+def test_points_leave_gaps_on_logarithmic_axes_and_pairs_must_match():
+    line = [1, 2], {"a": [1, 2]}, "t", "x", "y"
+    figure = draw(plot.curves(*line, log=True, points={"p": ([1, 2], [0.0, 1.0])}))
+    assert np.isnan(figure.axes[0].lines[1].get_ydata()).tolist() == [True, False]
+    with pytest.raises(ValueError, match="p: 2 steps for 1 values"):
+        plot.curves(*line, points={"p": ([1, 2], [1])})

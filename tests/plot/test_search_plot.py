@@ -100,6 +100,11 @@ def test_diverged_trials_stand_at_the_worse_edge(maximize):
     assert legend(first) == [far, "not finite", f"best: {sign}", "best so far"]
 
 
+def test_the_legend_gives_the_range_of_the_trials_that_are_far_off():
+    first = draw(plot.search(result_of([1.0, 50.0, 1.5, 900.0, 2.0, 1.2, 70.0, 1.1]))).axes[0]
+    assert [x for x, _ in lines(first)["far off: 50 … 900"]] == [2, 4, 7]
+
+
 def test_a_log_axis_of_values():
     figure = draw(plot.search(result_of([1e-3, 1.0, 10.0]), log=True))
     assert [axes.get_yscale() for axes in figure.axes] == ["log"] * 5

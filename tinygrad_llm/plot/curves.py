@@ -14,6 +14,15 @@ from tinygrad_llm.plot.values import Numbers, series
 SCORES = ("accuracy", "f1", "precision", "recall", "score")
 """A series with one of these in its name is a share from 0 to 1, and the higher the better."""
 
+_BLACK = {"linestyle": "", "color": "black", "zorder": 3}
+
+MARKS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "markersize": 6, **_BLACK},
+    {"marker": "o", "markersize": 10, "markerfacecolor": "none", **_BLACK},
+    {"marker": "v", "markersize": 8, **_BLACK},
+)
+"""Of points: dots, rings that leave room for a dot, triangles."""
+
 
 def curves(
     x: Numbers,
@@ -28,12 +37,15 @@ def curves(
     """One line for each name in `lines`, all over the same x; both axes logarithmic with `log`.
 
     lowest: names of the lines whose lowest point gets a dot.
-    points: name → (x, y) of single points, black dots.
-    What is no positive number leaves a gap on logarithmic axes. Returns the figure.
+    points: name → (x, y) of points that no line joins, in black: the first of the names gets dots,
+        the second rings, the third triangles, and so on in turn.
+    What is no positive number leaves a gap on logarithmic axes. Returns the figure. Raises
+    ValueError for points with x and y of unequal lengths.
     """
     import matplotlib.pyplot as plt
 
-    x = series(x, "x")
+    x, points = series(x, "x"), points or {}
+    spots = [_series(name, pair) for name, pair in points.items()]
     with look():
         figure, axes = plt.subplots(figsize=(8.0, 4.5), layout="constrained")
         for i, (name, line) in enumerate(lines.items()):
@@ -41,14 +53,14 @@ def curves(
             _line(axes, i, x, y, name)
             if name in lowest:
                 _dot(axes, i, x, y, np.argmin(np.where(np.isfinite(y), y, np.inf)))
-        for name, (at, height) in (points or {}).items():
-            places, heights = series(at, f"x of {name}"), series(height, name)
-            axes.plot(places, heights, "o", color="black", markersize=6, label=readable(name))
+        for i, spot in enumerate(spots):
+            heights = _positive(spot.y) if log else spot.y
+            axes.plot(spot.x, heights, label=readable(spot.name), **MARKS[i % len(MARKS)])
         if log:
             axes.set(xscale="log", yscale="log")
         axes.set(title=readable(title), xlabel=readable(xlabel), ylabel=readable(ylabel))
         figure.legend(loc="outside right center")
-        footnote(figure, advice(title, xlabel, ylabel, *lines))
+        footnote(figure, advice(title, xlabel, ylabel, *lines, *points))
     return figure
 
 

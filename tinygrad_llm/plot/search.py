@@ -87,13 +87,11 @@ class _Values:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "linestyle": ""}
         triangle = "v" if self.maximize else "^"
         for where, mark, name, inside in (
-            (self.far, triangle, "far off", 0.07),
+            (self.far, triangle, self._far_off(), 0.07),
             (self.lost, "x", "not finite", 0.02),
         ):
             if where.any():
                 at = np.full(where.sum(), inside if self.maximize else 1 - inside)
-                if where.sum() == 1 and name == "far off":
-                    name = f"far off: {self.values[where][0]:.4g}"
                 axes.plot(x[where], at, mark, color="black", ms=5, label=name, **edge)
         value = self.values[self.best]
         label = f"best: {value:.4g}"
@@ -101,6 +99,11 @@ class _Values:
         axes.margins(y=0.12)  # room for the marks at the edge
         if self.log:
             axes.set_yscale("log")
+
+    def _far_off(self) -> str:
+        """What the legend says of the triangles, which do not stand at their values."""
+        ends = [f"{v:.4g}" for v in np.unique(self.values[self.far])]
+        return f"far off: {' … '.join(ends[:: max(len(ends) - 1, 1)])}"
 
 
 def _best_so_far(axes: Any, drawn: _Values) -> None:
