@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Set
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinygrad_llm.backend.devices import is_array, to_host
 from tinygrad_llm.tensor import Tensor
-
-if TYPE_CHECKING:
-    from tinygrad_llm.optim.base import Optimizer
 
 _SCHEDULED = frozenset({"initial_lr", "scheduled_lr"})
 """What a `Schedule` notes in a group; a state from before it was made has none of it."""
@@ -22,7 +19,7 @@ Settings = dict[str, Any]
 States = dict[int, dict[str, Any]]
 
 
-def fitting(optimizer: Optimizer, state: Mapping[str, Any]) -> tuple[list[Settings], States]:
+def fitting(optimizer: Any, state: Mapping[str, Any]) -> tuple[list[Settings], States]:
     """The settings of each group, and of each parameter its "step" and moments as NumPy arrays.
 
     Raises ValueError for what does not fit `optimizer`, TypeError for what is no number or array.
@@ -105,7 +102,7 @@ def _like(name: str, ours: Any, theirs: Any) -> Any:
 
 
 def _moments(
-    name: str, given: Any, parameter: Tensor, optimizer: Optimizer, settings: Settings
+    name: str, given: Any, parameter: Tensor, optimizer: Any, settings: Settings
 ) -> dict[str, Any]:
     _keys(name, given, {"step", *optimizer.needed(settings)}, set(optimizer.moments))
     step, moments = given["step"], [key for key in given if key != "step"]
