@@ -1,6 +1,6 @@
 """Floor 6: data to learn from, and how it is split and cut into mini-batches, as NumPy arrays."""
 
-from tinygrad_llm.data import augment
+from tinygrad_llm.data import augment, corpora
 from tinygrad_llm.data.batches import minibatches
 from tinygrad_llm.data.cleaning import Cleaned, CleaningReport, clean
 from tinygrad_llm.data.datasets import ArrayDataset, Dataset, ListDataset, Subset
@@ -40,6 +40,7 @@ __all__ = [
     "check_disjoint",
     "check_manifest",
     "clean",
+    "corpora",
     "load_digits",
     "manifest",
     "minibatches",

@@ -37,6 +37,7 @@ CONCEPTS = (
     Concept("handwritten digits", "手写数字", "data.load_digits", "data", ("data split",)),
     Concept("text file of labelled rows", "带标签的文本文件", "data.read_labelled", "data",
             ("cleaning",)),
+    Concept("corpus", "语料库", "data.corpora", "data", ("cleaning",)),
     Concept("cleaning", "数据清洗", "data.clean", "data", ("data split",)),
     Concept("data split", "划分数据集", "data.three_way_split", "data",
             ("normalization", "mini-batch", "test set")),
