@@ -136,7 +136,7 @@ def test_the_same_word_is_sometimes_a_name_and_sometimes_not():
         if k != i and word in text and not any(w != word and word in w for w, n in named if n == k)
         if (word, k) not in named
     }
-    assert len(both) >= 40
+    assert len(both) >= 95
 
 
 def test_questions_have_their_answers_once_in_a_paragraph_of_the_corpus():
@@ -200,7 +200,60 @@ def logistic_regression(rows, seed: int) -> float:
 @pytest.mark.parametrize("rows", [corpora.topics, corpora.reviews], ids=["topics", "reviews"])
 def test_a_bag_of_characters_finds_them_neither_trivial_nor_hopeless(rows):
     scores = [logistic_regression(rows(), seed) for seed in range(5)]
-    assert 0.70 <= np.mean(scores) <= 0.95, scores
+    low, high = (0.78, 0.88) if rows is corpora.topics else (0.71, 0.80)
+    assert 0.70 <= low <= np.mean(scores) <= high <= 0.95, scores
+
+
+def test_neither_ends_nor_beginnings_nor_length_tell_the_topic():
+    rows = corpora.topics()
+    split = corpora.split("topics", 0)
+    for sign in (lambda text: text[-1], lambda text: text[0], len):
+        seen = defaultdict(Counter)
+        for i in split.train:
+            seen[sign(rows.texts[i])][rows.labels[i]] += 1
+        said = [seen[sign(rows.texts[i])].most_common(1) for i in split.test]
+        right = [bool(s) and s[0][0] == rows.labels[i] for s, i in zip(said, split.test)]
+        assert np.mean(right) < 0.40, np.mean(right)
+
+
+def test_no_review_says_its_label():
+    assert not [text for text in corpora.reviews().texts if re.search("好评|中评|差评", text)]
+
+
+@pytest.mark.parametrize("name", ["topics", "reviews", "names"])
+def test_parts_have_their_share_of_each_class(name):
+    labels = chinese._by_kinds()[0] if name == "names" else getattr(corpora, name)().labels
+    for part, share in zip(corpora.split(name, 1), (0.8, 0.1, 0.1)):
+        found = Counter(labels[i] for i in part)
+        assert all(abs(found[c] - share * n) <= 1.0 for c, n in Counter(labels).items())
+
+
+def test_line_ends_of_windows_are_no_damage(tmp_path, monkeypatch):
+    shutil.copytree(chinese.HERE, tmp_path / "corpora")
+    monkeypatch.setattr(chinese, "HERE", tmp_path / "corpora")
+    path = tmp_path / "corpora" / "topics.tsv"
+    expected = corpora.topics().texts
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert corpora.topics().texts == expected
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": []}', '{"files": {}}', None])
+def test_a_damaged_manifest_is_named(tmp_path, monkeypatch, content):
+    path = tmp_path / "manifest.json"
+    monkeypatch.setattr(chinese, "MANIFEST", path)
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        corpora.topics()
+
+
+def test_the_readme_counts_what_there_is():
+    text = (chinese.HERE / "README.md").read_text(encoding="utf-8")
+    for name, found in zip(NAMES, description.description().splitlines()[1:6]):
+        rows, *_, characters, _, _ = found.split()[1:]
+        assert f"| {rows} | {characters} |" in text, name
+    for label, count in Counter(corpora.topics().labels + corpora.reviews().labels).items():
+        assert f"{label} {count}" in text
 
 
 def test_a_dictionary_of_training_names_does_not_find_the_test_names():
@@ -215,7 +268,7 @@ def test_a_dictionary_of_training_names_does_not_find_the_test_names():
         found = [(spotted(sentences[i].words, known), entities(sentences[i])) for i in split.test]
         hits = sum(len(ours & true) for ours, true in found)
         scores.append(2 * hits / sum(len(ours) + len(true) for ours, true in found))
-    assert np.mean(scores) < 0.7
+    assert np.mean(scores) < 0.05
 
 
 def spotted(words, known) -> set[tuple[int, int, str]]:
@@ -233,7 +286,7 @@ def spotted(words, known) -> set[tuple[int, int, str]]:
 def test_describe_prints_sizes_lengths_characters_and_balance(capsys):
     corpora.describe()
     out = capsys.readouterr().out
-    assert re.search(r"^topics +1,765 +10 +22\.4 +40 +39,549 +2,364 +0\.0598$", out, re.M)
+    assert re.search(r"^topics +1,765 +10 +21\.9 +39 +38,704 +2,365 +0\.0611$", out, re.M)
     assert "reviews: 中评 677, 好评 677, 差评 674" in out
     assert re.search(r"^documents: \d+", out, re.M)
     assert description.description() in out

@@ -126,6 +126,19 @@ def test_ordinals(n, text):
     assert ordinal(n) == text
 
 
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (101, "one hundred first"),
+        (112, "one hundred twelfth"),
+        (1000, "one thousandth"),
+        (2020, "two thousand twentieth"),
+    ],
+)
+def test_ordinals_of_large_numbers(n, text):
+    assert ordinal(n) == text
+
+
 def test_a_date_in_all_its_forms():
     assert english_dates(date(2026, 11, 23)) == (
         "November 23, 2026",
@@ -155,6 +168,10 @@ def test_pairs_are_different_right_and_the_same_for_a_seed():
     assert all(meaning(pair.english) == value_of(pair.chinese) for pair in numbers)
     lengths = [len(str(value_of(pair.chinese))) for pair in numbers]
     assert all(lengths.count(digits) > 200 for digits in (3, 4, 5, 6))
+    assert any(" and " in pair.english for pair in numbers)
+    days = [pair for pair in pairs if "年" in pair.chinese]
+    assert len({re.sub("[A-Za-z]+", "a", re.sub(r"\d+", "0", p.english)) for p in days}) >= 6
+    assert any(pair.chinese.startswith("一九二") for pair in days)
     halves = [any("年" in pair.chinese for pair in part) for part in (pairs[:50], pairs[-50:])]
     assert all(halves)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -105,17 +104,23 @@ _SPLITS = {
 }
 
 
-@lru_cache
-def _hashes() -> dict[str, str]:
-    files = json.loads(MANIFEST.read_text(encoding="utf-8"))["files"]
-    return {name: entry["sha256"] for name, entry in files.items()}
+def _hash_of(name: str) -> str:
+    """What the manifest says. Raises ValueError for one that does not say it."""
+    try:
+        return str(json.loads(MANIFEST.read_text(encoding="utf-8"))["files"][name]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{MANIFEST} is damaged; install tinygrad_llm again") from None
 
 
 def _checked(name: str) -> Path:
-    """The path of a file that is as it was written. Raises FileNotFoundError or ValueError."""
+    """The path of a file that is as it was written. Raises FileNotFoundError or ValueError.
+
+    Line ends do not count: git on Windows writes its own.
+    """
     path = HERE / name
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; install tinygrad_llm again")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _hashes()[name]:
+    content = path.read_bytes().replace(b"\r\n", b"\n")
+    if hashlib.sha256(content).hexdigest() != _hash_of(name):
         raise ValueError(f"{path} is damaged: its SHA-256 differs; install tinygrad_llm again")
     return path

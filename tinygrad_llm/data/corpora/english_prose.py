@@ -125,6 +125,7 @@ _MARKUP = [
     (re.compile(r" \[\d\](?=[\s.,;)]|$)"), ""),
     (re.compile(r"\s+"), " "),
     (re.compile(r"\b([ei])\. ([ge])\."), r"\1.\2."),
+    (re.compile(r"([a-z])- (?!(?:and|or|to)\b)([a-z])"), r"\1-\2"),  # broken at the end of a line
 ]
 
 
@@ -207,7 +208,8 @@ _BEGUN = re.compile(r"[\"'(“‘]?(?!That )[A-Z]|\"[\w.]+(\(\))?\" ")
 _ENDED = re.compile(r"[.!?][\"')\]]*$")
 _STRANGE = re.compile(r"\w*_\w*|[^\w\s.,;:'\"’“”()?!-]")
 _FORBIDDEN = re.compile(
-    r">>>|::|====|Copyright|[`|<]|[:(.] ?\.\.\.|\w\(.*\) ?(->|=)|^[\w.]+\([^)]*\) -"
+    r">>>|::|====|Copyright|\b(?:XXX|TODO|FIXME)\b"
+    r"|[`|<]|[:(.] ?\.\.\.|\w\(.*\) ?(->|=)|^[\w.]+\([^)]*\) -"
 )
 
 
@@ -232,6 +234,7 @@ def is_clean(text: str) -> bool:
         and all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))
         and text.count('"') % 2 == 0
         and not _FORBIDDEN.search(text)
+        and 2 * sum(map(str.isupper, text)) <= sum(map(str.isalpha, text))
     )
 
 

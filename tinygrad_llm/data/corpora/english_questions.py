@@ -176,6 +176,8 @@ def _is_sound(answer: str, context: str) -> bool:
         2 <= len(answer) <= min(MAX_ANSWER, MAX_SHARE * len(context))
         and _SOUND.match(answer) is not None
         and answer.count("'") % 2 == 0
+        and context.count(answer) == 1
+        and not answer.lower().startswith("if ")
         and is_clean(answer)
     )
 

@@ -9,6 +9,7 @@ Numbers from 0 to 999,999 in words, "one hundred twelve" → 一百一十二, an
     Else 二: 2 二, 200 二百, 12 十二, 200,000 二十万, 120,000 十二万.
 一十 becomes 十 where the number, or its 万 part, begins with it: 12 十二, 150,000 十五万; inside
     it stays: 112 一百一十二, 1,010 一千零一十.
+Zeros at the end of the 万 part are not read: 101,000 十万一千, 205,000 二十万五千.
 Years are read digit by digit with 〇, months and days as numbers.
 """
 
@@ -25,7 +26,8 @@ from tinygrad_llm.backend import Stream
 LARGEST = 999_999
 
 MOST = 200_000
-"""Pairs at a time: far below the 438,000 dates that there are, so that new ones are found soon."""
+"""Pairs at a time: far below the 432,000 texts of dates that there are, so that new ones are found
+soon."""
 
 _SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -54,7 +56,8 @@ FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 
 
 class Pair(NamedTuple):
-    """An English text and its Chinese translation, the only right one."""
+    """An English text and its Chinese translation: by fixed rules, so that there is one answer
+    (elsewhere 两百, 二万 or 一千零十 are in use as well)."""
 
     english: str
     chinese: str
@@ -89,9 +92,11 @@ def _below_hundred(n: int) -> str:
 
 def ordinal(n: int) -> str:
     """1 → "first", 23 → "twenty-third"."""
-    head, dash, last = english_number(n).rpartition("-")
+    words = english_number(n)
+    cut = max(words.rfind("-"), words.rfind(" ")) + 1
+    head, last = words[:cut], words[cut:]
     last = _ORDINALS.get(last, last[:-1] + "ieth" if last.endswith("y") else f"{last}th")
-    return head + dash + last
+    return head + last
 
 
 def chinese_number(n: int) -> str:
@@ -146,11 +151,14 @@ def _suffixed(n: int) -> str:
 
 
 def translation_pairs(count: int, seed: int, dates: float = 0.3) -> list[Pair]:
-    """`count` different pairs, in random order; the same seed gives the same ones.
+    """`count` pairs with different English, in random order; the same seed gives the same ones.
 
-    dates: their share, rounded; the others are numbers, of all lengths from two digits alike,
-    some with the British "and". Raises ValueError for a count outside 0 to MOST and a share
-    outside 0 to 1.
+    Several forms of a date have one Chinese: to split pairs, give `three_way_split` the Chinese as
+    `contents`.
+
+    dates: their share, rounded; the others are numbers, whose length is drawn first, two to six
+    digits (short ones run out), some with the British "and".
+    Raises ValueError for a count outside 0 to MOST and a share outside 0 to 1.
     """
     if not 0 <= operator.index(count) <= MOST or not 0.0 <= dates <= 1.0:
         raise ValueError(
