@@ -1,0 +1,1 @@
+"""Tokenizers: recorded ids and offsets, vocabularies, training, and files."""
