@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from tests.training.common import blobs, dataset, network, same, trainer, weights
-from tinygrad_llm import Tensor, data, models, nn, optim
+from tinygrad_llm import Tensor, data, nn, optim
 from tinygrad_llm import functional as F
 from tinygrad_llm.training import Callback, Trainer, TrainingArguments
-from tinygrad_llm.training.state import TrainerState
 
 
 def rows(path):
@@ -350,15 +349,6 @@ def test_an_optimizer_of_ones_own():
     assert run.stepper.optimizer is own and own.param_groups[0]["lr"] == 0.5
 
 
-def test_in_float16_it_learns_and_weights_stay_float32():
-    model = models.MLP([4, 16, 3])
-    run = trainer(model, fp16=True, num_train_epochs=20, learning_rate=0.03)
-    run.train()
-    assert {p.dtype for p in model.parameters()} == {np.dtype("float32")}
-    assert run.evaluate()["eval_accuracy"] > 0.9
-    assert run.stepper.scaler.get_scale() >= 1.0
-
-
 def test_transform_is_for_training_only():
     seen = []
 
@@ -374,55 +364,6 @@ def test_transform_is_for_training_only():
 def test_tensors_are_no_dataset():
     with pytest.raises(TypeError, match="dataset"):
         trainer(train=Tensor(np.zeros((3, 4)))).train()
-
-
-def test_a_step_that_is_skipped_in_float16_moves_no_schedule():
-    """A loss that is so large that its scaled gradient overflows, for the first steps."""
-    run = trainer(
-        fp16=True,
-        max_steps=16,
-        logging_steps=1,
-        compute_loss=lambda model, batch: (
-            F.cross_entropy(model(batch[0]).astype("float32"), batch[1]) * 1000.0
-        ),
-    )
-    run.train()
-    rows = [row for row in run.history if row["kind"] == "train"]
-    moved = np.cumsum([0] + [np.isfinite(row["grad_norm"]) for row in rows])
-    assert 0 < run.state.skipped < 16 == len(rows)
-    rates = [0.01 * optim.linear_factor(step, 16) for step in moved[:-1]]
-    assert [row["learning_rate"] for row in rows] == pytest.approx(rates)
-
-
-def test_labels_stay_in_their_dtype_in_float16():
-    seen = []
-
-    def loss(model, batch):
-        seen.append((batch[0].dtype, batch[1].dtype))
-        return ((model(batch[0]).astype("float32")[:, 0] - batch[1]) ** 2).mean()
-
-    x, labels = blobs()
-    run = trainer(fp16=True, train=(x, labels.astype(np.float32)), held=False, compute_loss=loss)
-    run.train()
-    assert set(seen) == {(np.dtype("float16"), np.dtype("float32"))}
-
-
-def test_better_is_better_by_more_than_the_threshold():
-    run = trainer(num_train_epochs=30, early_stopping_patience=2, early_stopping_threshold=0.05)
-    run.train()
-    losses = [row["eval_loss"] for row in run.history if row["kind"] == "eval"]
-    best, worse, stops = losses[0], 0, []
-    for i, value in enumerate(losses[1:], 1):
-        best, worse = (value, 0) if best - value > 0.05 else (best, worse + 1)
-        stops += [i] if worse == 2 else []
-    assert stops == [len(losses) - 1] and run.state.best_value == best > min(losses)
-
-
-def test_equal_is_not_better():
-    state = TrainerState(step=1)
-    assert state.judge(1.0, False, 0.0) and not state.judge(1.0, False, 0.0)
-    assert state.judge(0.5, False, 0.0) and not state.judge(float("nan"), False, 0.0)
-    assert state.worse == 1 and state.best_value == 0.5
 
 
 def test_signals_are_handled_as_before_afterwards():
