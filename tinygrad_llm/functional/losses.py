@@ -42,17 +42,7 @@ def cross_entropy(
         weight = _class_weight(logits, weight)
     if target.dtype.kind == "f":
         return _soft_cross_entropy(logits, target, weight, reduction, label_smoothing)
-    if target.shape == logits.shape:
-        raise ValueError(
-            f"cross_entropy: targets {target.shape} of {target.dtype} are neither class indices, "
-            f'{logits.shape[:-1]}, nor distributions, which are floats: .astype("float32") makes '
-            "them of one-hot rows, .argmax(axis=-1) indices"
-        )
-    if target.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]} "
-            f"(class indices) or {logits.shape} (distributions), not {target.shape}"
-        )
+    _check_indices(logits, target)
     if target.dtype.kind == "b":
         target = target.astype("int64")
     counted = _counted(target, ignore_index, logits.shape[-1])
@@ -65,6 +55,21 @@ def cross_entropy(
         if reduction == "mean"
         else reduce(rows, reduction)
     )
+
+
+def _check_indices(logits: Tensor, target: Tensor) -> None:
+    """Refuse targets that are no class index for each row."""
+    if target.shape == logits.shape:
+        raise ValueError(
+            f"cross_entropy: targets {target.shape} of {target.dtype} are neither class indices, "
+            f'{logits.shape[:-1]}, nor distributions, which are floats: .astype("float32") makes '
+            "them of one-hot rows, .argmax(axis=-1) indices"
+        )
+    if target.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]} "
+            f"(class indices) or {logits.shape} (distributions), not {target.shape}"
+        )
 
 
 def _plain_cross_entropy(logits, target, counted, reduction) -> Tensor:

@@ -44,6 +44,12 @@ def search(
 ) -> SearchResult:
     """Call `objective(settings)` for many settings, and keep what it returns, a number  (S123).
 
+        def loss(settings):  # names of TrainingArguments, for instance
+            args = TrainingArguments(**settings, max_steps=200, quiet=True)
+            trainer = Trainer(make_model(), args, train, valid)
+            trainer.train()
+            return trainer.evaluate()["eval_loss"]
+
     space: name -> Choice([...]), Uniform(low, high), LogUniform(low, high) or Integer(low, high).
     method: "grid": every combination once. "random": by chance (Bergstra and Bengio 2012). "bayes":
         a few by chance, then each time where a Gaussian process expects the most improvement
