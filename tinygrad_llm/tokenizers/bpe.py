@@ -7,7 +7,7 @@ merges; Radford et al. 2019, Language Models are Unsupervised Multitask Learners
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -248,13 +248,19 @@ class BPE:
             TypeError: text is no string.
             ValueError: text holds a lone surrogate; names its position.
         """
-        to_utf8(text)
-        cache, tokens, at = self._cache, [], 0
-        for word in split(self._compiled, text):
-            found = cache.get(word) or self._encode_word(word)
+        tokens, at = [], 0
+        for length, found in self.words(text):
             tokens += [(id, at + start, at + end) for id, start, end in found]
-            at += len(word)
+            at += length
         return tokens
+
+    def words(self, text: str) -> Iterator[tuple[int, list[Token]]]:
+        """For each pre-token its length in characters and its tokens, whose spans are counted from
+        its start. Raises what `encode` raises."""
+        to_utf8(text)
+        cache = self._cache
+        for word in split(self._compiled, text):
+            yield len(word), cache.get(word) or self._encode_word(word)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; U+FFFD where their bytes are no UTF-8.

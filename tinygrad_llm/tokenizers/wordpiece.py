@@ -86,7 +86,11 @@ class WordPiece:
     def encode(self, text: str) -> list[Piece]:
         """The pieces of the text in order; a word that the vocabulary cannot spell is "[UNK]" as
         a whole. TypeError where `text` is not a string."""
-        normalized, spans = self.normalizer(text)
+        return self.cut(*self.normalizer(text))
+
+    def cut(self, normalized: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
+        """The pieces of a text that is normalized already; spans say where each of its characters
+        comes from."""
         pieces = []
         for word, (start, end) in enumerate(split_words(normalized)):
             first = start
@@ -102,10 +106,7 @@ class WordPiece:
 
         Raises ValueError for an id that the vocabulary does not have.
         """
-        text = ""
-        for place, token in enumerate(self._token(number) for number in ids):
-            text += _clean_up(_after(token) if place else token)
-        return text
+        return join_pieces(map(self._token, ids))
 
     def _token(self, number: int) -> str:
         if number not in self.tokens:
@@ -146,6 +147,13 @@ class WordPiece:
             if number is not None:
                 return number, end - start
         return None
+
+
+def join_pieces(tokens: Iterable[str]) -> str:
+    """The text of tokens, written as `WordPiece.decode` says."""
+    return "".join(
+        _clean_up(_after(token) if place else token) for place, token in enumerate(tokens)
+    )
 
 
 def load_vocab(path: str | os.PathLike[str]) -> dict[str, int]:
