@@ -16,6 +16,7 @@ from tinygrad_llm.tokenizers.bytemap import (
     BYTE_TO_CHARACTER,
     character_of_byte,
     from_piece,
+    to_piece,
     to_utf8,
 )
 from tinygrad_llm.tokenizers.patterns import GPT2, compile_pattern, split
@@ -221,22 +222,29 @@ class BPE:
         vocab: id of every piece; all 256 bytes of GPT-2's map are among them.
         merges: pairs of pieces; of the pairs in a word the earliest of these is joined first.
         pattern: name of a pattern or a regular expression; see patterns.compile_pattern.
+        ignore_merges: a pre-token that is a piece of the vocabulary as a whole is that piece,
+            whether or not merges lead to it (Llama 3).
 
     Raises:
         ValueError: two pieces have one id, a byte is missing, or a merge names an unknown piece.
     """
 
     def __init__(
-        self, vocab: dict[str, int], merges: Sequence[tuple[str, str]], pattern: str = GPT2
+        self,
+        vocab: dict[str, int],
+        merges: Sequence[tuple[str, str]],
+        pattern: str = GPT2,
+        ignore_merges: bool = False,
     ):
         _check_ids(vocab)
         self.vocab = dict(vocab)
         self.merges = list(merges)
         self.pattern = pattern
+        self.ignore_merges = ignore_merges
         self._compiled = compile_pattern(pattern)
         self._byte_ids = [vocab[character] for character in BYTE_TO_CHARACTER]
         self._ranks = _ranks(vocab, self.merges)
-        self._bytes = {id: from_piece(piece) for piece, id in vocab.items()}
+        self.bytes_of = {id: from_piece(piece) for piece, id in vocab.items()}
         self._cache: dict[str, list[Token]] = {}
 
     def encode(self, text: str) -> list[Token]:
@@ -269,7 +277,7 @@ class BPE:
             ValueError: an id is not in the vocabulary.
         """
         try:
-            data = b"".join([self._bytes[id] for id in ids])
+            data = b"".join([self.bytes_of[id] for id in ids])
         except KeyError as error:
             raise ValueError(f"id {error.args[0]} is not in the vocabulary") from None
         return data.decode("utf8", errors="replace")
@@ -278,7 +286,11 @@ class BPE:
         """Tokens of one pre-token, spans counted from its start, kept for the next time."""
         data = word.encode("utf8")
         characters = character_of_byte(data)
-        joined = _join([self._byte_ids[byte] for byte in data], self._ranks)
+        whole = self.vocab.get(to_piece(data)) if self.ignore_merges else None
+        if whole is not None:
+            joined = [(whole, 0)]
+        else:
+            joined = _join([self._byte_ids[byte] for byte in data], self._ranks)
         ends = [start for _, start in joined[1:]] + [len(data)]
         tokens = [
             (id, characters[start], characters[end - 1] + 1)
