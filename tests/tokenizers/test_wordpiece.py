@@ -220,14 +220,17 @@ def by_counting(texts, size):
 WORDS = st.sampled_from(["abc", "bca", "cab", "abcd", "dcba", "bcd", "dabc", "adc", "cbad", "b"])
 
 
-@given(st.lists(st.lists(WORDS, max_size=9).map(" ".join), max_size=6), st.integers(9, 30))
+TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=9).map(" ".join), min_size=1, max_size=6)
+
+
+@given(TEXTS, st.integers(9, 30))
 def test_training_with_a_heap_equals_training_by_counting(texts, size):
     assert list(train_wordpiece(texts, size, special_tokens=["[UNK]"])) == by_counting(texts, size)
 
 
 @given(st.lists(st.text("abcé你.", max_size=12), min_size=1, max_size=5))
 def test_what_was_trained_on_is_known_and_comes_back(texts):
-    pieces = WordPiece(train_wordpiece(texts, 60))
+    pieces = WordPiece(train_wordpiece(["a", *texts], 60))
     for text in texts:
         found = pieces.encode(text)
         assert all(piece.id != pieces.vocab["[UNK]"] for piece in found)
@@ -253,7 +256,8 @@ def test_training_tells_letters_apart_where_case_is_kept():
     ("texts", "more", "error", "message"),
     [
         ("abc", {}, TypeError, "texts is one string"),
-        (["a", 1], {}, TypeError, "texts holds a int"),
+        (["a", 1], {}, TypeError, "text must be a str, not int"),
+            (["", " \u200b"], {}, ValueError, "the corpus is empty: no text has a word"),
         (["abc"], {"vocab_size": 9}, ValueError, "less than the 10 special tokens and single"),
         (["abc"], {"min_frequency": 0}, ValueError, "min_frequency is 0"),
         (["abc"], {"special_tokens": ["[PAD]"]}, ValueError, "special_tokens lacks \\[UNK\\]"),

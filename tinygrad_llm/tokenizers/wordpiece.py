@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_llm.files import write_text
+from tinygrad_llm.tokenizers.bytemap import to_utf8
 from tinygrad_llm.tokenizers.normalize import Normalizer, split_words
 
 UNKNOWN = "[UNK]"
@@ -25,6 +26,10 @@ SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 
 _CACHED_WORDS = 100_000
 """Words whose pieces are kept; then all are forgotten, which keeps memory within bounds."""
+
+_CACHED_LENGTH = 20
+"""Longer words, in characters, are not kept: few come again, and all that is kept stays below
+200 MB."""
 
 _CLEANUP = (
     (" .", "."),
@@ -91,13 +96,13 @@ class WordPiece:
     def cut(self, normalized: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
         """The pieces of a text that is normalized already; spans say where each of its characters
         comes from."""
-        pieces = []
-        for word, (start, end) in enumerate(split_words(normalized)):
-            first = start
-            for number, length in self._cut(normalized[start:end]):
-                last = first + length - 1
-                pieces.append(Piece(number, spans[first][0], spans[last][1], word))
-                first += length
+        cache, pieces = self._cache, []
+        for number, (start, end) in enumerate(split_words(normalized)):
+            word = normalized[start:end]
+            for id, length in cache.get(word) or self._cut(word):
+                last = start + length - 1
+                pieces.append(Piece(id, spans[start][0], spans[last][1], number))
+                start += length
         return pieces
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -117,15 +122,17 @@ class WordPiece:
         return self.tokens[number]
 
     def _cut(self, word: str) -> list[_Pair]:
-        """(id, characters) of each piece of a word, remembered for the next time."""
-        unknown = [(self.vocab[UNKNOWN], len(word))]
-        if len(word) > self.max_chars:
-            return unknown
-        if word not in self._cache:
-            if len(self._cache) >= _CACHED_WORDS:
-                self._cache.clear()
-            self._cache[word] = self._greedy(word) or unknown
-        return self._cache[word]
+        """(id, characters) of each piece of a word, kept for the next time."""
+        known = self._greedy(word) if len(word) <= self.max_chars else None
+        pieces = known or [(self.vocab[UNKNOWN], len(word))]
+        if len(word) <= _CACHED_LENGTH:
+            self._keep(word, pieces)
+        return pieces
+
+    def _keep(self, word: str, pieces: list[_Pair]) -> None:
+        if len(self._cache) >= _CACHED_WORDS:
+            self._cache.clear()
+        self._cache[word] = pieces
 
     def _greedy(self, word: str) -> list[_Pair] | None:
         """The longest piece that the word begins with, then the longest of the rest, and so on;
@@ -220,6 +227,8 @@ def train_wordpiece(
     if min_frequency < 1:
         raise ValueError(f"min_frequency is {min_frequency}; give 1 or more")
     counts = _count_words(texts, Normalizer(lowercase))
+    if not counts:
+        raise ValueError("the corpus is empty: no text has a word")
     vocab = _alphabet(sorted(counts), special_tokens)
     if len(vocab) > vocab_size:
         raise ValueError(
@@ -308,8 +317,7 @@ def _count_words(texts: Iterable[str], normalizer: Normalizer) -> Counter[str]:
     that what stands between spaces is normalized once however often it occurs."""
     chunks: Counter[str] = Counter()
     for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"texts holds a {type(text).__name__}; give strings")
+        to_utf8(text)
         chunks.update(text.split(" "))
     words: Counter[str] = Counter()
     for chunk, count in chunks.items():
