@@ -1,5 +1,6 @@
 """NFC equals unicodedata's, and each character's span covers what it was composed of."""
 
+import sys
 import unicodedata
 
 import pytest
@@ -43,3 +44,8 @@ def test_the_text_is_unicodes_and_every_span_composes_to_its_characters(text):
 )
 def test_spans_by_hand(text, spans):
     assert compose(text)[1] == spans
+
+
+def test_no_composition_lies_beyond_what_is_searched():
+    beyond = map(chr, range(0x20000, sys.maxunicode + 1))
+    assert not any(len(unicodedata.normalize("NFD", c)) > 1 for c in beyond)

@@ -5,12 +5,14 @@ Source: Unicode Standard Annex 15, Unicode Normalization Forms.
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from functools import cache
 from itertools import pairwise
 
 from tinygrad_llm.tokenizers.encoding import Span
+
+_LAST = 0x1FFFF
+"""What is composed stands before this: beyond are ideographs, which stay alone, and nothing."""
 
 
 def compose(text: str) -> tuple[str, list[Span] | None]:
@@ -45,7 +47,7 @@ def _joining() -> frozenset[str]:
     """Characters of combining class 0 that may be composed with the one before: vowels and finals
     of hangul, and second halves of canonical decompositions."""
     hangul = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
-    return frozenset(hangul | {c for code in range(sys.maxunicode + 1) for c in _second(chr(code))})
+    return frozenset(hangul | {c for code in range(_LAST + 1) for c in _second(chr(code))})
 
 
 def _second(character: str) -> str:
