@@ -1,5 +1,5 @@
-"""Corpora that need no network: Chinese texts written for this project, English ones from the
-standard library, and numbers and dates to translate."""
+"""Corpora that need no network: Chinese texts written for this project and a dictionary of their
+words, English texts from the standard library, and numbers and dates to translate."""
 
 from tinygrad_llm.data.corpora import english, numerals
 from tinygrad_llm.data.corpora.chinese import (
@@ -10,6 +10,7 @@ from tinygrad_llm.data.corpora.chinese import (
     sentences,
     split,
     topics,
+    words,
 )
 from tinygrad_llm.data.corpora.description import describe
 
@@ -24,4 +25,5 @@ __all__ = [
     "sentences",
     "split",
     "topics",
+    "words",
 ]

@@ -55,6 +55,12 @@ def questions() -> list[Question]:
     return [Question(**row) for row in read_jsonl(_checked("questions.jsonl"), fields)]
 
 
+def words() -> list[str]:
+    """A dictionary: 6,978 Chinese words of 2 to 4 characters that stand in these texts, sorted by
+    code point. Single characters are not in it: whatever cuts texts takes each for a word."""
+    return read_text(_checked("words.txt"))
+
+
 def sentences(paragraph: str) -> list[str]:
     """The sentences of a Chinese text, each with its mark at the end."""
     ends = [match.end() for match in _END.finditer(paragraph)]
