@@ -110,6 +110,12 @@ def test_no_more_than_so_many_words_are_remembered(monkeypatch):
     assert len(pieces._cache) <= 2
 
 
+def test_long_words_are_not_remembered():
+    pieces = WordPiece(LETTERS)
+    pieces.encode("a" * 20 + " " + "a" * 21)
+    assert list(pieces._cache) == ["a" * 20]
+
+
 @pytest.mark.parametrize(
     ("vocab", "error", "message"),
     [
@@ -257,7 +263,7 @@ def test_training_tells_letters_apart_where_case_is_kept():
     [
         ("abc", {}, TypeError, "texts is one string"),
         (["a", 1], {}, TypeError, "text must be a str, not int"),
-            (["", " \u200b"], {}, ValueError, "the corpus is empty: no text has a word"),
+        (["", " \u200b"], {}, ValueError, "the corpus is empty: no text has a word"),
         (["abc"], {"vocab_size": 9}, ValueError, "less than the 10 special tokens and single"),
         (["abc"], {"min_frequency": 0}, ValueError, "min_frequency is 0"),
         (["abc"], {"special_tokens": ["[PAD]"]}, ValueError, "special_tokens lacks \\[UNK\\]"),

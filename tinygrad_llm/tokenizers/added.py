@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import regex
+
 
 class AddedToken(NamedTuple):
     """A token that is never cut, such as "[MASK]"; found in the text in exactly this case.
@@ -13,7 +15,7 @@ class AddedToken(NamedTuple):
     content, id: what is written, and its number.
     special: left out by `decode(..., skip_special_tokens=True)`.
     lstrip, rstrip: white space before or after it is taken into the token.
-    single_word: only where no letter, digit or underscore touches it.
+    single_word: only where no letter, mark, digit or underscore touches it.
     normalized: looked for in the normalized text, not in the original.
     """
 
@@ -29,8 +31,13 @@ class AddedToken(NamedTuple):
 Section = tuple[int, int, "AddedToken | None"]
 """Start and end (exclusive) in a text, and the token that stands there; None for ordinary text."""
 
-_LAST_LETTER = re.compile(r"\w$")
-_FIRST_LETTER = re.compile(r"\w")
+_WORD_CHARACTER = regex.compile(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]")
+"""Unicode's, as in Technical Standard 18, annex C: with marks, without "½"; Python's differ."""
+
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""Unicode's White_Space; what Python strips has U+001C to U+001F besides."""
 
 
 class Finder:
@@ -62,16 +69,16 @@ class Finder:
             if token.single_word and _touched(text, start, stop):
                 continue
             if token.lstrip:
-                start = len(text[:start].rstrip())
+                start = len(text[:start].rstrip(WHITE_SPACE))
             if token.rstrip:
-                stop += len(text[stop:]) - len(text[stop:].lstrip())
+                stop += len(text[stop:]) - len(text[stop:].lstrip(WHITE_SPACE))
             yield start, stop, token
 
 
 def _touched(text: str, start: int, stop: int) -> bool:
-    """Whether a letter stands right before or after."""
+    """Whether a word character stands right before or after."""
     before, after = text[max(start - 1, 0) : start], text[stop : stop + 1]
-    return bool(_LAST_LETTER.search(before) or _FIRST_LETTER.match(after))
+    return bool(_WORD_CHARACTER.match(before) or _WORD_CHARACTER.match(after))
 
 
 def check_added(tokens: Iterable[AddedToken], vocab: dict[str, int]) -> None:

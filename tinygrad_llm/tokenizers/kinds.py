@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygrad_llm.tokenizers.added import AddedToken, Finder
+from tinygrad_llm.tokenizers.added import WHITE_SPACE, AddedToken, Finder
 from tinygrad_llm.tokenizers.base import Row, Tokenizer
 from tinygrad_llm.tokenizers.bpe import BPE, train_bpe
 from tinygrad_llm.tokenizers.bytemap import to_utf8
@@ -155,8 +155,21 @@ class ByteBPETokenizer(Tokenizer):
         )
         return cls(vocab, merges, pattern=pattern, normalization=normalization, **common)
 
+    def _rows(self, text: str) -> list[Row]:
+        rows = super()._rows(text)
+        return [self._trimmed(row, text) for row in rows] if self.trim_offsets else rows
+
+    def _trimmed(self, row: Row, text: str) -> Row:
+        """The row with a span that neither begins nor ends with a space; an added token's, that
+        may have taken white space into it, with no white space."""
+        id, start, end, word = row
+        spaces = WHITE_SPACE if id in self._added_ids else " "
+        inside = text[start:end]
+        start = min(start + len(inside) - len(inside.lstrip(spaces)), end)
+        return id, start, max(start, end - len(inside) + len(inside.rstrip(spaces))), word
+
     def _pieces(self, text: str) -> list[Row]:
-        original, spans = text, None
+        spans = None
         if self.normalization:
             text, spans = compose(text)
         if self.add_prefix_space and text and not text.startswith(" "):
@@ -170,7 +183,7 @@ class ByteBPETokenizer(Tokenizer):
             at += length
         if spans is not None:
             rows = [(id, spans[a][0], spans[b - 1][1], word) for id, a, b, word in rows]
-        return [_trimmed(row, original) for row in rows] if self.trim_offsets else rows
+        return rows
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         known = self.model.bytes_of
@@ -266,12 +279,3 @@ def _count_characters(texts: Iterable[str], progress: bool) -> Counter[str]:
     if not counts:
         raise ValueError("the corpus is empty: no text has a character")
     return counts
-
-
-def _trimmed(row: Row, text: str) -> Row:
-    """The row with a span that neither begins nor ends with a space."""
-    id, start, end, word = row
-    inside = text[start:end]
-    start = min(start + len(inside) - len(inside.lstrip(" ")), end)
-    end = max(start, end - len(inside) + len(inside.rstrip(" ")))
-    return id, start, end, word

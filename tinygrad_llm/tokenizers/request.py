@@ -28,11 +28,13 @@ class Request(NamedTuple):
     def of(cls, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Request:
         """From the arguments of a call; ValueError where they do not fit."""
         _check(arguments)
+        truncation, padding = _truncation(tokenizer, arguments), _padding(tokenizer, arguments)
+        _check_multiple(truncation, padding)
         return cls(
             words=arguments["is_split_into_words"],
             add_special_tokens=arguments["add_special_tokens"],
-            truncation=_truncation(tokenizer, arguments),
-            padding=_padding(tokenizer, arguments),
+            truncation=truncation,
+            padding=padding,
             keys=_keys(tokenizer, arguments),
         )
 
@@ -132,6 +134,17 @@ def _padding(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Padding | None:
     length = _max_length(tokenizer, arguments, "padding") if asked == "max_length" else None
     side = arguments["padding_side"] or tokenizer.padding_side
     return Padding(length, multiple, side, tokenizer.pad_token_id, tokenizer.pad_token)
+
+
+def _check_multiple(truncation: Truncation | None, padding: Padding | None) -> None:
+    """A row that is cut to max_length must not grow beyond it again."""
+    if truncation and padding and padding.multiple:
+        length, multiple = truncation.max_length, padding.multiple
+        if length % multiple:
+            raise ValueError(
+                f"max_length {length} is no multiple of {multiple}; make it one, or leave "
+                "pad_to_multiple_of out"
+            )
 
 
 def _keys(tokenizer: Tokenizer, arguments: dict[str, Any]) -> list[str]:
