@@ -69,9 +69,11 @@ class Finder:
             if token.single_word and _touched(text, start, stop):
                 continue
             if token.lstrip:
-                start = len(text[:start].rstrip(WHITE_SPACE))
+                while start and text[start - 1] in WHITE_SPACE:
+                    start -= 1
             if token.rstrip:
-                stop += len(text[stop:]) - len(text[stop:].lstrip(WHITE_SPACE))
+                while stop < len(text) and text[stop] in WHITE_SPACE:
+                    stop += 1
             yield start, stop, token
 
 
