@@ -51,6 +51,9 @@ def space(tmp_path):
     known |= {"scores": names["randn"](2, 3, 5), "ids": Tensor(np.array([[0, 2, 1], [1, 1, 0]]))}
     known |= {"loss": F.tanh(x @ w).sum(), "point": names["randn"](2, dtype="float64")}
     known["point"].requires_grad = True
+    tokenizer = names["tokenizers"].CharTokenizer.train(["a text", "another"])
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    known |= {"folder": tmp_path / "tokenizer", "tokenizer": tokenizer, "texts": ["a", "text"]}
     known["optimizer"] = names["optim"].Adam(model.parameters())
     return names | known
 
