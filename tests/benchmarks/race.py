@@ -55,21 +55,29 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 
 class Worker:
-    """The process of one side; `ask` it, and `close` it."""
+    """The process of one side, which runs `program`; `ask` it, and `close` it."""
 
-    def __init__(self, module: str, side: str, start: Path, environment: dict[str, str]):
+    def __init__(
+        self,
+        module: str,
+        side: str,
+        start: Path,
+        environment: dict[str, str],
+        *,
+        program: str = "tests.benchmarks.worker",
+    ):
         self.side = side
         # A pipe could fill, and a process that waits for room there answers no more.
         self._errors = start.with_name(f"{uuid.uuid4().hex}.txt")
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.benchmarks.worker", module, side, str(start)],
+                [sys.executable, "-m", program, module, side, str(start)],
                 cwd=ROOT, env=environment, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
 
     def ask(self, task: str, argument: Any) -> Any:
-        """Its answer to one of worker.py's tasks. Raises RaceError when the process has ended."""
+        """Its answer to one of the program's tasks. Raises RaceError when the process has ended."""
         try:
             self._process.stdin.write(json.dumps([task, argument]) + "\n")
             self._process.stdin.flush()

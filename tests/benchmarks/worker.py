@@ -25,20 +25,29 @@ Step = Callable[[int], Any]
 
 
 def main(module: str, side: str, start: str) -> None:
+    serve(lambda: _tasks(module, side, start))
+
+
+def serve(prepare: Callable[[], dict[str, Callable[[Any], Any]]]) -> None:
+    """Answer each request by the task of its name among those that `prepare` gives."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     sys.stdout.reconfigure(line_buffering=True)  # nor come after the traceback that ended it
+    tasks = prepare()
+    for line in sys.stdin:
+        task, argument = json.loads(line)
+        print(json.dumps(tasks[task](argument)), file=answers, flush=True)
+
+
+def _tasks(module: str, side: str, start: str) -> dict[str, Callable[[Any], Any]]:
     with np.load(start) as arrays:
         step: Step = import_module(module).SIDES[side](dict(arrays))
     numbers = count()
-    tasks = {
+    return {
         "losses": lambda steps: [float(step(next(numbers))) for _ in range(steps)],
         "seconds": lambda steps: _seconds(step, numbers, steps),
         "facts": lambda library: facts(library) | {"peak_mib": peak_memory()},
     }
-    for line in sys.stdin:
-        task, argument = json.loads(line)
-        print(json.dumps(tasks[task](argument)), file=answers, flush=True)
 
 
 def _seconds(step: Step, numbers: count, steps: int) -> float:

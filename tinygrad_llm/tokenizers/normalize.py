@@ -55,9 +55,14 @@ class Normalizer:
     def __call__(self, text: str) -> tuple[str, list[tuple[int, int]]]:
         """The normalized text, and for each of its characters the span [start, end) of characters
         of `text` that it comes from. Raises TypeError where `text` is not a string."""
+        normalized, origins = self.trace(text)
+        return normalized, [(i, i + 1) for i in origins]
+
+    def trace(self, text: str) -> tuple[str, list[int]]:
+        """The normalized text, and for each of its characters the index of the one in `text` that
+        it comes from: the starts of the spans. TypeError where `text` is not a string."""
         parts = self._parts(text)
-        spans = [(i, i + 1) for i, part in enumerate(parts) for _ in part]
-        return "".join(parts), spans
+        return "".join(parts), [i for i, part in enumerate(parts) for _ in part]
 
     def normalize(self, text: str) -> str:
         """The normalized text alone; TypeError where `text` is not a string."""

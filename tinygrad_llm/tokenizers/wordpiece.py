@@ -91,17 +91,20 @@ class WordPiece:
     def encode(self, text: str) -> list[Piece]:
         """The pieces of the text in order; a word that the vocabulary cannot spell is "[UNK]" as
         a whole. TypeError where `text` is not a string."""
-        return self.cut(*self.normalizer(text))
+        return self._pieces(*self.normalizer.trace(text))
 
     def cut(self, normalized: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
-        """The pieces of a text that is normalized already; spans say where each of its characters
-        comes from."""
+        """The pieces of a text that is normalized already; spans, of one character each, say where
+        its characters come from."""
+        return self._pieces(normalized, [start for start, _ in spans])
+
+    def _pieces(self, normalized: str, origins: Sequence[int]) -> list[Piece]:
         cache, pieces = self._cache, []
         for number, (start, end) in enumerate(split_words(normalized)):
             word = normalized[start:end]
             for id, length in cache.get(word) or self._cut(word):
                 last = start + length - 1
-                pieces.append(Piece(id, spans[start][0], spans[last][1], number))
+                pieces.append(Piece(id, origins[start], origins[last] + 1, number))
                 start += length
         return pieces
 
