@@ -13,12 +13,14 @@ from tinygrad_llm.plot.search import search
 from tinygrad_llm.plot.style import save
 from tinygrad_llm.plot.surface import Surface, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
+from tinygrad_llm.plot.tokens import by_vocabulary, pieces
 
 __all__ = [
     "CONCEPTS",
     "Concept",
     "Surface",
     "by_depth",
+    "by_vocabulary",
     "concept_map",
     "confusion_matrix",
     "curves",
@@ -29,6 +31,7 @@ __all__ = [
     "images",
     "loss_surface",
     "paths",
+    "pieces",
     "readable",
     "save",
     "search",

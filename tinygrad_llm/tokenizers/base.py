@@ -16,8 +16,8 @@ from tinygrad_llm.tokenizers.request import Request
 from tinygrad_llm.tokenizers.roles import ROLES, Role, RoleId, conventional_roles
 from tinygrad_llm.tokenizers.template import Template
 
-Row = tuple[int, int, int, int]
-"""A token: its id, the span [start, end) in its text, and the number of its word."""
+Columns = tuple[list[int], list[int], list[int], list[int]]
+"""Of the tokens of a text: ids, starts and ends (exclusive) in it, numbers of their words."""
 
 Kind = TypeVar("Kind", bound="Tokenizer")
 
@@ -315,42 +315,41 @@ class Tokenizer(ABC):
     def _read(self, text: Any, sequence: int, words: bool) -> Encoding:
         """A text, or a list of words, without special tokens around it."""
         if words:
-            rows = [
-                (id, start, end, number)
-                for number, word in enumerate(text)
-                for id, start, end, _ in self._rows(word)
-            ]
+            each = [self._columns(word) for word in text]
+            ids, starts, ends = ([n for word in each for n in word[i]] for i in range(3))
+            numbers = [number for number, word in enumerate(each) for _ in word[0]]
         else:
-            rows = self._rows(text)
-        if not rows:
-            return Encoding()
-        ids, starts, ends, numbers = map(list, zip(*rows))
+            ids, starts, ends, numbers = self._columns(text)
         n, tokens = len(ids), self._tokens
-        spans = list(zip(starts, ends))
-        names = [tokens[id] for id in ids]
         return Encoding(
-            ids, names, spans, [sequence] * n, [1] * n, [0] * n, numbers, [sequence] * n
+            ids,
+            tokens=[tokens[id] for id in ids],
+            offsets=list(zip(starts, ends)),
+            type_ids=[sequence] * n,
+            attention_mask=[1] * n,
+            special_tokens_mask=[0] * n,
+            word_ids=[*numbers],
+            sequence_ids=[sequence] * n,
         )
 
-    def _rows(self, text: str) -> list[Row]:
+    def _columns(self, text: str) -> Columns:
         """The tokens of a text: added ones, and the pieces of what stands between them."""
         to_utf8(text)
-        rows: list[Row] = []
+        columns: Columns = ([], [], [], [])
+        ids, starts, ends, words = columns
         for start, end, added in self._finder.sections(text):
-            words = rows[-1][3] + 1 if rows else 0
-            if added:
-                rows.append((added.id, start, end, words))
-            elif not rows and end == len(text):
+            if not ids and not added and end == len(text):
                 return self._pieces(text)
-            else:
-                rows += [
-                    (id, start + first, start + last, words + word)
-                    for id, first, last, word in self._pieces(text[start:end])
-                ]
-        return rows
+            own = ([added.id], [0], [end - start], [0]) if added else self._pieces(text[start:end])
+            word = words[-1] + 1 if words else 0
+            ids += own[0]
+            starts += [start + first for first in own[1]]
+            ends += [start + last for last in own[2]]
+            words += [word + number for number in own[3]]
+        return columns
 
     @abstractmethod
-    def _pieces(self, text: str) -> list[Row]:
+    def _pieces(self, text: str) -> Columns:
         """The tokens of a text without added ones; words are counted from 0."""
 
     @abstractmethod

@@ -41,6 +41,9 @@ _CACHED_TOKENS = 16
 Token = tuple[int, int, int]
 """Id, and the characters start to end (exclusive) that it covers, some of them only in part."""
 
+Word = tuple[int, Sequence[int], Sequence[int], Sequence[int]]
+"""A pre-token's length in characters; its tokens' ids, and where they start and end in it."""
+
 
 def train_bpe(
     texts: Iterable[str],
@@ -249,7 +252,7 @@ class BPE:
         self._byte_ids = [vocab[character] for character in BYTE_TO_CHARACTER]
         self._ranks = _ranks(vocab, self.merges)
         self.bytes_of = {id: from_piece(piece) for piece, id in vocab.items()}
-        self._cache: dict[str, tuple[Token, ...]] = {}
+        self._cache: dict[str, Word] = {}
 
     def encode(self, text: str) -> list[Token]:
         """The text's tokens: id and the span of characters in the text, start to end (exclusive).
@@ -261,18 +264,17 @@ class BPE:
             ValueError: text holds a lone surrogate; names its position.
         """
         tokens, at = [], 0
-        for length, found in self.words(text):
-            tokens += [(id, at + start, at + end) for id, start, end in found]
+        for length, ids, starts, ends in self.words(text):
+            tokens += [(id, at + start, at + end) for id, start, end in zip(ids, starts, ends)]
             at += length
         return tokens
 
-    def words(self, text: str) -> Iterator[tuple[int, Sequence[Token]]]:
-        """For each pre-token its length in characters and its tokens, whose spans are counted from
-        its start. Raises what `encode` raises."""
+    def words(self, text: str) -> Iterator[Word]:
+        """The pre-tokens in order. Raises what `encode` raises."""
         to_utf8(text)
         cache = self._cache
         for word in split(self._compiled, text):
-            yield len(word), cache.get(word) or self._encode_word(word)
+            yield cache.get(word) or self._encode_word(word)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; U+FFFD where their bytes are no UTF-8.
@@ -286,8 +288,8 @@ class BPE:
             raise ValueError(f"id {error.args[0]} is not in the vocabulary") from None
         return data.decode("utf8", errors="replace")
 
-    def _encode_word(self, word: str) -> list[Token]:
-        """Tokens of one pre-token, spans counted from its start, kept for the next time."""
+    def _encode_word(self, word: str) -> Word:
+        """A pre-token's tokens, kept for the next time."""
         data = word.encode("utf8")
         characters = character_of_byte(data)
         whole = self.vocab.get(to_piece(data)) if self.ignore_merges else None
@@ -295,19 +297,17 @@ class BPE:
             joined = [(whole, 0)]
         else:
             joined = _join([self._byte_ids[byte] for byte in data], self._ranks)
-        ends = [start for _, start in joined[1:]] + [len(data)]
-        tokens = [
-            (id, characters[start], characters[end - 1] + 1)
-            for (id, start), end in zip(joined, ends)
-        ]
-        if len(tokens) <= _CACHED_TOKENS:
-            self._keep(word, tokens)
-        return tokens
+        ids, first_bytes = zip(*joined)
+        starts = tuple([characters[byte] for byte in first_bytes])
+        ends = tuple([characters[byte - 1] + 1 for byte in (*first_bytes[1:], len(data))])
+        if len(ids) <= _CACHED_TOKENS:
+            self._keep(word, (len(word), ids, starts, ends))
+        return len(word), ids, starts, ends
 
-    def _keep(self, word: str, tokens: list[Token]) -> None:
+    def _keep(self, word: str, found: Word) -> None:
         if len(self._cache) >= _CACHED_WORDS:
             self._cache.clear()
-        self._cache[word] = tuple(tokens)  # unlike lists no work for the garbage collector
+        self._cache[word] = found  # tuples of integers are no work for the garbage collector
 
 
 def _check_ids(vocab: dict[str, int]) -> None:
@@ -347,18 +347,18 @@ def _join(
     n = len(symbols)
     symbols = [*symbols, _NONE]
     left, right = list(range(-1, n)), [*range(1, n + 1), n]
-    queue = [(ranks[pair][0], i) for i, pair in enumerate(pairwise(symbols)) if pair in ranks]
+    find = ranks.get
+    queue = [(f[0], i) for i, pair in enumerate(pairwise(symbols)) if (f := find(pair))]
     heapify(queue)
     while queue:
         rank, i = heappop(queue)
         j = right[i]
-        now, new = ranks.get((symbols[i], symbols[j]), (_NONE, _NONE))
+        now, new = find((symbols[i], symbols[j])) or (_NONE, _NONE)
         if now != rank:  # an earlier join has changed what stands here
             continue
         symbols[i], symbols[j], right[i] = new, _NONE, right[j]
         left[right[i]] = i
         for k in (left[i], i):
-            pair = symbols[k], symbols[right[k]]
-            if pair in ranks:
-                heappush(queue, (ranks[pair][0], k))
+            if found := find((symbols[k], symbols[right[k]])):
+                heappush(queue, (found[0], k))
     return [(id, i) for i, id in enumerate(symbols) if id >= 0]

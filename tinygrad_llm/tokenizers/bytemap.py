@@ -27,6 +27,10 @@ ALPHABET: list[str] = sorted(BYTE_TO_CHARACTER)
 """The 256 characters in the order of their code points, which is the order of GPT-2's ids."""
 
 
+_BEGINS = bytes(byte & 0xC0 != 0x80 for byte in range(256))
+"""Indexed by the byte: 1 where a character of UTF-8 begins with it, 0 for the rest of one."""
+
+
 def to_utf8(text: str) -> bytes:
     """The text's UTF-8.
 
@@ -62,4 +66,4 @@ def from_piece(piece: str) -> bytes:
 
 def character_of_byte(data: bytes) -> list[int]:
     """For each byte of UTF-8 the index of the character that it belongs to."""
-    return [count - 1 for count in accumulate(byte & 0xC0 != 0x80 for byte in data)]
+    return list(accumulate(data.translate(_BEGINS), initial=-1))[1:]

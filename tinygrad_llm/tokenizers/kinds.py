@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_llm.tokenizers.added import WHITE_SPACE, AddedToken, Finder
-from tinygrad_llm.tokenizers.base import Row, Tokenizer
+from tinygrad_llm.tokenizers.base import Columns, Tokenizer
 from tinygrad_llm.tokenizers.bpe import BPE, train_bpe
 from tinygrad_llm.tokenizers.bytemap import to_utf8
 from tinygrad_llm.tokenizers.composition import compose
+from tinygrad_llm.tokenizers.encoding import Span
 from tinygrad_llm.tokenizers.patterns import GPT2
 from tinygrad_llm.tokenizers.template import Template
 from tinygrad_llm.tokenizers.wordpiece import (
     SPECIAL_TOKENS,
+    Piece,
     WordPiece,
     join_pieces,
     train_wordpiece,
@@ -67,18 +69,17 @@ class CharTokenizer(Tokenizer):
         tokens = [*special_tokens, *sorted(c for _, c in often)]
         return cls({token: id for id, token in enumerate(dict.fromkeys(tokens))}, **common)
 
-    def _pieces(self, text: str) -> list[Row]:
+    def _pieces(self, text: str) -> Columns:
         known, unknown = self._characters, self.unk_token_id
-        rows: list[Row] = []
-        for place, character in enumerate(text):
-            id = known.get(character, unknown)
-            if id is None:
-                raise ValueError(
-                    f"character {character!r} at position {place} is not in the vocabulary, and "
-                    "there is no unk_token; give one in special_tokens"
-                )
-            rows.append((id, place, place + 1, place))
-        return rows
+        ids = [known.get(character, unknown) for character in text]
+        if None in ids:
+            place = ids.index(None)
+            raise ValueError(
+                f"character {text[place]!r} at position {place} is not in the vocabulary, and "
+                "there is no unk_token; give one in special_tokens"
+            )
+        n = len(text)
+        return ids, list(range(n)), list(range(1, n + 1)), list(range(n))
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         return "".join(tokens)
@@ -155,35 +156,41 @@ class ByteBPETokenizer(Tokenizer):
         )
         return cls(vocab, merges, pattern=pattern, normalization=normalization, **common)
 
-    def _rows(self, text: str) -> list[Row]:
-        rows = super()._rows(text)
-        return [self._trimmed(row, text) for row in rows] if self.trim_offsets else rows
+    def _columns(self, text: str) -> Columns:
+        ids, starts, ends, words = super()._columns(text)
+        if self.trim_offsets:
+            spans = [self._trimmed(text, *token) for token in zip(ids, starts, ends)]
+            starts, ends = [start for start, _ in spans], [end for _, end in spans]
+        return ids, starts, ends, words
 
-    def _trimmed(self, row: Row, text: str) -> Row:
-        """The row with a span that neither begins nor ends with a space; an added token's, that
-        may have taken white space into it, with no white space."""
-        id, start, end, word = row
+    def _trimmed(self, text: str, id: int, start: int, end: int) -> Span:
+        """A span that neither begins nor ends with a space; an added token's, that may have taken
+        white space into it, with no white space."""
         spaces = WHITE_SPACE if id in self._added_ids else " "
         inside = text[start:end]
         start = min(start + len(inside) - len(inside.lstrip(spaces)), end)
-        return id, start, max(start, end - len(inside) + len(inside.rstrip(spaces))), word
+        return start, max(start, end - len(inside) + len(inside.rstrip(spaces)))
 
-    def _pieces(self, text: str) -> list[Row]:
+    def _pieces(self, text: str) -> Columns:
         spans = None
         if self.normalization:
             text, spans = compose(text)
         if self.add_prefix_space and text and not text.startswith(" "):
             spans = [(0, 0), *(spans or ((i, i + 1) for i in range(len(text))))]
             text = " " + text
-        rows = []
+        columns: Columns = ([], [], [], [])
+        ids, starts, ends, words = columns
         at = 0
-        for word, (length, found) in enumerate(self.model.words(text)):
-            for id, start, end in found:
-                rows.append((id, at + start, at + end, word))
+        for word, (length, its, first, last) in enumerate(self.model.words(text)):
+            ids += its
+            starts += [at + place for place in first]
+            ends += [at + place for place in last]
+            words += [word] * len(its)
             at += length
         if spans is not None:
-            rows = [(id, spans[a][0], spans[b - 1][1], word) for id, a, b, word in rows]
-        return rows
+            starts[:] = [spans[place][0] for place in starts]
+            ends[:] = [spans[place - 1][1] for place in ends]
+        return columns
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         known = self.model.bytes_of
@@ -251,22 +258,29 @@ class WordPieceTokenizer(Tokenizer):
             return Template.plain()
         return Template.around(self.cls_token, self.sep_token)
 
-    def _pieces(self, text: str) -> list[Row]:
+    def _pieces(self, text: str) -> Columns:
         if self._normalized_finder is None:
-            return list(self.model.encode(text))
+            return _columns(self.model.encode(text))
         normalized, spans = self.model.normalizer(text)
-        rows: list[Row] = []
+        rows: list[Piece] = []
         for start, end, added in self._normalized_finder.sections(normalized):
-            words = rows[-1][3] + 1 if rows else 0
+            words = rows[-1].word + 1 if rows else 0
             if added:
-                rows.append((added.id, spans[start][0], spans[end - 1][1], words))
+                rows.append(Piece(added.id, spans[start][0], spans[end - 1][1], words))
             else:
                 found = self.model.cut(normalized[start:end], spans[start:end])
-                rows += [(id, a, b, words + word) for id, a, b, word in found]
-        return rows
+                rows += [Piece(id, a, b, words + word) for id, a, b, word in found]
+        return _columns(rows)
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         return join_pieces(tokens)
+
+
+def _columns(pieces: list[Piece]) -> Columns:
+    if not pieces:
+        return [], [], [], []
+    ids, starts, ends, words = map(list, zip(*pieces))
+    return ids, starts, ends, words
 
 
 def _count_characters(texts: Iterable[str], progress: bool) -> Counter[str]:
