@@ -200,7 +200,7 @@ def test_texts_may_come_from_a_generator_and_a_bar_may_be_shown(capsys):
         ({"vocab_size": 255}, ValueError, "at least 256"),
         ({"vocab_size": 257, "special_tokens": ["x1", "x2"]}, ValueError, "at least 258"),
         ({"min_frequency": 0}, ValueError, "min_frequency must be at least 1"),
-        ({"special_tokens": ["x1", "x1"]}, ValueError, "'x1' is empty, there twice"),
+        ({"special_tokens": ["x1", "x1"]}, ValueError, "'x1' is empty or there twice"),
         ({"special_tokens": [""]}, ValueError, "'' is empty"),
         ({"special_tokens": ["a"]}, ValueError, "'a' is .*the character of a byte"),
         ({"special_tokens": "<s>"}, TypeError, "special_tokens is one string"),

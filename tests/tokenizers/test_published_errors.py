@@ -139,6 +139,8 @@ def sequence(key: str, *parts: dict) -> dict:
         (BPE, "post_processor", template(single=[{"SpecialToken": {"id": "x"}}]), "id is 'x'"),
         (BPE, "post_processor", template(single=[{"Sequence": {"id": "A", "type_id": -1}}]),
          "type_id is -1"),
+        (BPE, "post_processor", template(single=[{"Sequence": {"id": "A", "type_id": 1 << 63}}]),
+         "type_id is 9223372036854775808; give a whole number from 0 to 2147483647"),
         (BPE, "post_processor", template(special_tokens={"e": {**END, "ids": []}}),
          "special_tokens.e.tokens are 1, but ids are 0"),
         (BPE, "post_processor", template(special_tokens={"e": None}), "special_tokens.e is null"),

@@ -122,7 +122,7 @@ def test_long_words_are_not_remembered():
         (["[UNK]"], TypeError, "vocab is of type list"),
         ({"[UNK]": "0"}, TypeError, "vocab has '\\[UNK\\]': '0'"),
         ({"a": 0}, ValueError, "vocab has no \\[UNK\\]"),
-        ({"[UNK]": 0, "a": 1, "b": 1}, ValueError, "vocab gives the id 1 to two tokens"),
+        ({"[UNK]": 0, "a": 1, "b": 1}, ValueError, "vocab gives 'a' and 'b' the same id, 1"),
     ],
 )
 def test_a_vocabulary_that_is_none_is_refused(vocab, error, message):
@@ -148,8 +148,14 @@ def test_a_vocabulary_is_read_as_it_was_written(tmp_path):
 
 def test_a_file_with_carriage_returns_or_no_last_line_break_is_read(tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_bytes("[UNK]\r\na\u2028\r\né".encode())
-    assert load_vocab(path) == {"[UNK]": 0, "a\u2028": 1, "é": 2}
+    path.write_bytes("[UNK]\r\na\u2028b\r\né".encode())
+    assert load_vocab(path) == {"[UNK]": 0, "a\u2028b": 1, "é": 2}
+
+
+def test_a_byte_order_mark_and_white_space_at_the_end_of_a_line_are_left_out(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes("\ufeff[UNK] \nthe \t\na\u2028\n b\n".encode())
+    assert load_vocab(path) == {"[UNK]": 0, "the": 1, "a": 2, " b": 3}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,8 @@ def test_a_broken_vocabulary_file_is_refused(tmp_path, content, message):
     [
         ({"[UNK]": 0, "a": 2}, "have gaps"),
         ({"[UNK]": 0, "a\nb": 1}, "does not fit on a line"),
-        ({"[UNK]": 0, "": 1}, "does not fit on a line"),
+        ({"[UNK]": 0, "": 1}, "with the id 1 is empty"),
+        ({"[UNK]": 0, "a ": 1}, "does not fit on a line"),
     ],
 )
 def test_a_vocabulary_that_cannot_be_written_is_refused(tmp_path, vocab, message):
@@ -265,7 +272,7 @@ def test_training_tells_letters_apart_where_case_is_kept():
         (["a", 1], {}, TypeError, "text must be a str, not int"),
         (["", " \u200b"], {}, ValueError, "the corpus is empty: no text has a word"),
         (["abc"], {"vocab_size": 9}, ValueError, "less than the 10 special tokens and single"),
-        (["abc"], {"min_frequency": 0}, ValueError, "min_frequency is 0"),
+        (["abc"], {"min_frequency": 0}, ValueError, "min_frequency must be at least 1, not 0"),
         (["abc"], {"special_tokens": ["[PAD]"]}, ValueError, "special_tokens lacks \\[UNK\\]"),
     ],
 )

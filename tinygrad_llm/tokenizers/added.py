@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import regex
 
+from tinygrad_llm.tokenizers.checks import check_token, shown
+
 
 class AddedToken(NamedTuple):
     """A token that is never cut, such as "[MASK]"; found in the text in exactly this case.
@@ -46,35 +48,44 @@ class Finder:
 
     def __init__(self, tokens: dict[str, AddedToken]):
         self._tokens = tokens
-        longest_first = sorted(tokens, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if tokens else None
+        self._lengths: dict[str, list[int]] = {}
+        for length, first in sorted({(len(text), text[0]) for text in tokens}, reverse=True):
+            self._lengths.setdefault(first, []).append(length)
+        firsts = "".join(map(re.escape, self._lengths))
+        self._first = re.compile(f"[{firsts}]" if tokens else r"(?!)")
 
     def sections(self, text: str) -> Iterator[Section]:
         """The text in sections: tokens, and what stands between them; none of them empty."""
         end = 0
         for start, stop, token in self._found(text):
-            start = max(start, end)
-            if end < start:
-                yield end, start, None
-            if start < stop:
-                yield start, stop, token
-            end = max(end, stop)
-        if end < len(text):
-            yield end, len(text), None
-
-    def _found(self, text: str) -> Iterator[tuple[int, int, AddedToken]]:
-        for match in self._pattern.finditer(text) if self._pattern else ():
-            token = self._tokens[match.group()]
-            start, stop = match.span()
-            if token.single_word and _touched(text, start, stop):
+            # One that stands in white space which another has taken is nothing by itself.
+            if stop <= end or (token.single_word and _touched(text, start, stop)):
                 continue
             if token.lstrip:
-                while start and text[start - 1] in WHITE_SPACE:
+                while start > end and text[start - 1] in WHITE_SPACE:
                     start -= 1
             if token.rstrip:
                 while stop < len(text) and text[stop] in WHITE_SPACE:
                     stop += 1
-            yield start, stop, token
+            if end < start:
+                yield end, start, None
+            yield max(start, end), stop, token
+            end = stop
+        if end < len(text):
+            yield end, len(text), None
+
+    def _found(self, text: str) -> Iterator[tuple[int, int, AddedToken]]:
+        """Where tokens stand; many take no longer than few, as they would in one expression."""
+        match = self._first.search(text)
+        while match:
+            start = stop = match.start()
+            for length in self._lengths[text[start]]:
+                piece = text[start : start + length]
+                if piece in self._tokens:
+                    stop = start + len(piece)
+                    yield start, stop, self._tokens[piece]
+                    break
+            match = self._first.search(text, max(stop, start + 1))
 
 
 def _touched(text: str, start: int, stop: int) -> bool:
@@ -84,15 +95,20 @@ def _touched(text: str, start: int, stop: int) -> bool:
 
 
 def check_added(tokens: Iterable[AddedToken], vocab: dict[str, int]) -> None:
-    """ValueError where an added token has no text, or its id or its text is another's."""
+    """TypeError where one is no added token; ValueError where one has no text, or its id or its
+    text is another's."""
+    ids = dict(vocab)
     owners = {id: piece for piece, id in vocab.items()}
     for token in tokens:
-        if not token.content:
-            raise ValueError(f"the added token with the id {token.id} is empty; give it a text")
+        if not isinstance(token, AddedToken):
+            raise TypeError(f"added_tokens has {shown(token)}; give AddedToken(text, id)")
+        check_token(token.content, token.id)
         owner = owners.setdefault(token.id, token.content)
         if owner != token.content:
-            raise ValueError(f"{owner!r} and {token.content!r} have the same id, {token.id}")
-        if vocab.get(token.content, token.id) != token.id:
             raise ValueError(
-                f"{token.content!r} has the ids {vocab[token.content]} and {token.id}; keep one"
+                f"{shown(owner)} and {shown(token.content)} have the same id, {token.id}"
+            )
+        if ids.setdefault(token.content, token.id) != token.id:
+            raise ValueError(
+                f"{shown(token.content)} has the ids {ids[token.content]} and {token.id}; keep one"
             )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from tinygrad_llm.tokenizers.added import AddedToken, Finder, check_added
 from tinygrad_llm.tokenizers.batch import BatchEncoding, as_arrays, collect
 from tinygrad_llm.tokenizers.bytemap import to_utf8
+from tinygrad_llm.tokenizers.checks import check_length, check_vocab, row_of
 from tinygrad_llm.tokenizers.encoding import Encoding
 from tinygrad_llm.tokenizers.lengths import SIDES, pad, truncate
 from tinygrad_llm.tokenizers.request import Request
@@ -77,12 +78,13 @@ class Tokenizer(ABC):
         for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
             if side not in SIDES:
                 raise ValueError(f"{name} is {side!r}; give 'left' or 'right'")
+        check_vocab(vocab)
         check_added(added_tokens, dict(vocab))
         self.vocab = {**vocab, **{token.content: token.id for token in added_tokens}}
         self.special_tokens = _roles(special_tokens, self.vocab)
         self.template = template or self._usual_template()
         self.added_tokens = list(added_tokens)
-        self.model_max_length = model_max_length
+        self.model_max_length = check_length(model_max_length)
         self.padding_side = padding_side
         self.truncation_side = truncation_side
         self.model_input_names = tuple(model_input_names)
@@ -226,9 +228,10 @@ class Tokenizer(ABC):
         """The text of a row of ids (any iterable of integers, an array too).
 
         Raises:
+            TypeError: one of them is no integer.
             ValueError: an id is not in the vocabulary, or there are several rows.
         """
-        numbers = _row_of(ids)
+        numbers = row_of(ids)
         if skip_special_tokens:
             numbers = [id for id in numbers if id not in self._special_ids]
         return self._join(numbers, self.convert_ids_to_tokens(numbers))
@@ -305,9 +308,10 @@ class Tokenizer(ABC):
         windows = [[text] for text in texts]
         if request.truncation:
             windows = truncate(texts, special, request.truncation)
+        combinations = _combinations(windows) if request.overflowing else [[w[0] for w in windows]]
         rows = [
             self.template.fill(parts, self.vocab.__getitem__, request.add_special_tokens)
-            for parts in _combinations(windows)
+            for parts in combinations
         ]
         rows[0].overflowing = rows[1:]
         return rows[0]
@@ -377,16 +381,6 @@ def _roles(special_tokens: Mapping[str, str] | None, vocab: dict[str, int]) -> d
         if token not in vocab:
             raise ValueError(f"{role} {token!r} is not in the vocabulary; use add_tokens first")
     return dict(special_tokens)
-
-
-def _row_of(ids: Any) -> list[int]:
-    """Python integers of one row."""
-    if hasattr(ids, "tolist"):
-        ids = ids.tolist()
-    numbers = [ids] if isinstance(ids, int) else list(ids)
-    if any(isinstance(id, (list, tuple)) for id in numbers):
-        raise ValueError("decode takes one row of ids; use batch_decode for several")
-    return [int(id) for id in numbers]
 
 
 def _combinations(windows: list[list[Encoding]]) -> Iterable[list[Encoding]]:

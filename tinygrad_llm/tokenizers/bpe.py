@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
@@ -21,6 +21,7 @@ from tinygrad_llm.tokenizers.bytemap import (
     to_piece,
     to_utf8,
 )
+from tinygrad_llm.tokenizers.checks import check_training, check_vocab, shown
 from tinygrad_llm.tokenizers.patterns import GPT2, compile_pattern, split
 
 _NONE = -1
@@ -71,41 +72,34 @@ def train_bpe(
         The id of every piece, and the pairs of pieces in the order in which they were joined.
 
     Raises:
-        TypeError: texts is one string, or one of them is none.
-        ValueError: the corpus is empty or has a lone surrogate, vocab_size does not hold bytes and
-            special tokens, min_frequency is not positive, or a special token is empty, there twice
-            or the character of a byte.
+        TypeError: what `check_training` raises; one of the texts is none.
+        ValueError: what `check_training` raises; the corpus is empty or has a lone surrogate,
+            vocab_size does not hold bytes and special tokens, or a special token is the character
+            of a byte.
     """
+    check_training(texts, vocab_size, special_tokens, min_frequency)
     vocab = _first_ids(special_tokens)
     if vocab_size < len(vocab):
         raise ValueError(
             f"vocab_size must be at least {len(vocab)} (256 bytes and {len(special_tokens)} "
             f"special tokens), not {vocab_size}"
         )
-    if min_frequency < 1:
-        raise ValueError(f"min_frequency must be at least 1, not {min_frequency}")
     row = _Row(_count_words(texts, pattern), [vocab[c] for c in BYTE_TO_CHARACTER])
     return vocab, _learn(row, vocab, vocab_size, set(special_tokens), min_frequency, progress)
 
 
 def _first_ids(special_tokens: Sequence[str]) -> dict[str, int]:
     """Ids of the special tokens and of the bytes' characters."""
-    if isinstance(special_tokens, str):
-        raise TypeError("special_tokens is one string; give a list of strings")
     vocab: dict[str, int] = {}
     for token in special_tokens:
-        if not token or token in vocab or token in ALPHABET:
-            raise ValueError(
-                f"special token {token!r} is empty, there twice or the character of a byte"
-            )
+        if token in ALPHABET:
+            raise ValueError(f"special token {token!r} is the character of a byte; leave it out")
         vocab[token] = len(vocab)
     return vocab | {c: len(vocab) + i for i, c in enumerate(ALPHABET)}
 
 
 def _count_words(texts: Iterable[str], pattern: str) -> Counter[bytes]:
     """How often each pre-token, as UTF-8, stands in the texts."""
-    if isinstance(texts, str):
-        raise TypeError("texts is one string; give a list of strings")
     compiled = compile_pattern(pattern)
     words: Counter[str] = Counter()
     for text in texts:
@@ -233,17 +227,19 @@ class BPE:
             whether or not merges lead to it (Llama 3).
 
     Raises:
-        ValueError: two pieces have one id, a byte is missing, or a merge names an unknown piece.
+        TypeError, ValueError: what `check_vocab` raises; a byte is missing, or a merge is no pair
+            of pieces of the vocabulary.
     """
 
     def __init__(
         self,
-        vocab: dict[str, int],
+        vocab: Mapping[str, int],
         merges: Sequence[tuple[str, str]],
         pattern: str = GPT2,
         ignore_merges: bool = False,
     ):
-        _check_ids(vocab)
+        check_vocab(vocab)
+        _check_bytes(vocab)
         self.vocab = dict(vocab)
         self.merges = list(merges)
         self.pattern = pattern
@@ -310,24 +306,22 @@ class BPE:
         self._cache[word] = found  # tuples of integers are no work for the garbage collector
 
 
-def _check_ids(vocab: dict[str, int]) -> None:
-    """Every id once, and every byte there."""
-    owners: dict[int, str] = {}
-    for piece, id in vocab.items():
-        if id in owners:
-            raise ValueError(f"vocab gives {owners[id]!r} and {piece!r} the same id, {id}")
-        owners[id] = piece
+def _check_bytes(vocab: Mapping[str, int]) -> None:
+    """Every byte is there."""
     for byte, character in enumerate(BYTE_TO_CHARACTER):
         if character not in vocab:
             raise ValueError(f"vocab lacks {character!r}, the piece of the byte {byte}")
 
 
 def _ranks(
-    vocab: dict[str, int], merges: Sequence[tuple[str, str]]
+    vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]
 ) -> dict[tuple[int, int], tuple[int, int]]:
     """For each pair of ids the merge's rank and the id of what it makes."""
     ranks = {}
-    for rank, (first, second) in enumerate(merges):
+    for rank, merge in enumerate(merges):
+        if not isinstance(merge, (tuple, list)) or len(merge) != 2:
+            raise ValueError(f"merge {rank} is {shown(merge)}; give two pieces, (first, second)")
+        first, second = merge
         for piece in (first, second, first + second):
             if piece not in vocab:
                 raise ValueError(

@@ -31,7 +31,7 @@ class Encoding:
     special_tokens_mask: 1 for what the template and padding put in.
     word_ids: which word of its text a token is of, None for tokens that stand in no text.
     sequence_ids: 0 for the first text, 1 for the second, None for tokens that stand in neither.
-    overflowing: the further windows of a text that was too long.
+    overflowing: the further windows of a text that was too long, where they were asked for.
     """
 
     ids: list[int] = field(default_factory=list)

@@ -10,6 +10,7 @@ from tinygrad_llm.tokenizers.added import WHITE_SPACE, AddedToken, Finder
 from tinygrad_llm.tokenizers.base import Columns, Tokenizer
 from tinygrad_llm.tokenizers.bpe import BPE, train_bpe
 from tinygrad_llm.tokenizers.bytemap import to_utf8
+from tinygrad_llm.tokenizers.checks import check_training
 from tinygrad_llm.tokenizers.composition import compose
 from tinygrad_llm.tokenizers.encoding import Span
 from tinygrad_llm.tokenizers.patterns import GPT2
@@ -50,14 +51,15 @@ class CharTokenizer(Tokenizer):
         """The most frequent characters of the texts, numbered by code point after the special
         tokens; of characters that are equally frequent the smaller ones.
 
-        vocab_size: special tokens included; None takes all characters. progress: show a bar that
-        counts texts.
+        vocab_size: special tokens included; None takes all characters. special_tokens: found in a
+        text as they are written. progress: show a bar that counts texts.
 
-        Raises TypeError where texts is one string or holds something else; ValueError where no text
-        has a character, and where vocab_size leaves no room for a character.
+        Raises what `check_training` does; ValueError where no text has a character, and where
+        vocab_size leaves no room for a character.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts is one string; give a list of strings")
+        check_training(
+            texts, 1 if vocab_size is None else vocab_size, special_tokens, min_frequency
+        )
         room = None if vocab_size is None else vocab_size - len(special_tokens)
         if room is not None and room < 1:
             raise ValueError(
@@ -67,7 +69,8 @@ class CharTokenizer(Tokenizer):
         counts = _count_characters(texts, progress)
         often = sorted((-n, c) for c, n in counts.items() if n >= min_frequency)[:room]
         tokens = [*special_tokens, *sorted(c for _, c in often)]
-        return cls({token: id for id, token in enumerate(dict.fromkeys(tokens))}, **common)
+        vocab = {token: id for id, token in enumerate(dict.fromkeys(tokens))}
+        return cls(vocab, **_with_added(common, special_tokens, vocab))
 
     def _pieces(self, text: str) -> Columns:
         known, unknown = self._characters, self.unk_token_id
@@ -114,7 +117,7 @@ class ByteBPETokenizer(Tokenizer):
     ):
         if normalization not in (None, "NFC"):
             raise ValueError(f"normalization is {normalization!r}; give 'NFC' or None")
-        self.model = BPE(dict(vocab), merges, pattern, ignore_merges)
+        self.model = BPE(vocab, merges, pattern, ignore_merges)
         self.normalization = normalization
         self.add_prefix_space = add_prefix_space
         self.trim_offsets = trim_offsets
@@ -147,13 +150,14 @@ class ByteBPETokenizer(Tokenizer):
         normalization: str | None = None,
         **common: Any,
     ) -> ByteBPETokenizer:
-        """Learn merges from the texts, as `train_bpe` does, whose errors it raises; the other
-        arguments are those of the class."""
+        """Learn merges from the texts, as `train_bpe` does, whose errors it raises; the special
+        tokens are found in a text as they are written. The other arguments are the class's."""
         if normalization == "NFC" and not isinstance(texts, str):
             texts = (compose(text)[0] for text in texts)
         vocab, merges = train_bpe(
             texts, vocab_size, pattern, special_tokens, min_frequency, progress
         )
+        common = _with_added(common, special_tokens, vocab)
         return cls(vocab, merges, pattern=pattern, normalization=normalization, **common)
 
     def _columns(self, text: str) -> Columns:
@@ -238,11 +242,12 @@ class WordPieceTokenizer(Tokenizer):
         progress: bool = False,
         **common: Any,
     ) -> WordPieceTokenizer:
-        """Learn a vocabulary from the texts, as `train_wordpiece` does, whose errors it raises."""
+        """Learn a vocabulary from the texts, as `train_wordpiece` does, whose errors it raises; the
+        special tokens are found in a text as they are written."""
         vocab = train_wordpiece(
             texts, vocab_size, lowercase, special_tokens, min_frequency, progress
         )
-        return cls(vocab, lowercase=lowercase, **common)
+        return cls(vocab, lowercase=lowercase, **_with_added(common, special_tokens, vocab))
 
     def _is_early(self, token: AddedToken) -> bool:
         return not token.normalized
@@ -251,6 +256,7 @@ class WordPieceTokenizer(Tokenizer):
         super()._look_for_added()
         normalize = self.model.normalizer.normalize
         later = {normalize(token.content): token for token in self.added_tokens if token.normalized}
+        later.pop("", None)  # Nothing is left of it that could be found.
         self._normalized_finder = Finder(later) if later else None
 
     def _usual_template(self) -> Template:
@@ -281,6 +287,16 @@ def _columns(pieces: list[Piece]) -> Columns:
         return [], [], [], []
     ids, starts, ends, words = map(list, zip(*pieces))
     return ids, starts, ends, words
+
+
+def _with_added(
+    common: dict[str, Any], special_tokens: Sequence[str], vocab: Mapping[str, int]
+) -> dict[str, Any]:
+    """The arguments for a tokenizer whose special tokens are all found, with a role or without."""
+    given = common.get("added_tokens", ())
+    named = {token.content for token in given}
+    more = [AddedToken(token, vocab[token]) for token in special_tokens if token not in named]
+    return {**common, "added_tokens": [*given, *more]}
 
 
 def _count_characters(texts: Iterable[str], progress: bool) -> Counter[str]:

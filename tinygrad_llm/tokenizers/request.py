@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinygrad_llm.tokenizers.batch import FIELDS
+from tinygrad_llm.tokenizers.checks import is_integer
 from tinygrad_llm.tokenizers.lengths import SIDES, STRATEGIES, Padding, Truncation
 
 if TYPE_CHECKING:
@@ -16,12 +17,14 @@ _TRUNCATIONS = (False, True, *STRATEGIES, "do_not_truncate")
 
 
 class Request(NamedTuple):
-    """One call: words says that texts are lists of words; keys are those of the answer."""
+    """One call: words says that texts are lists of words; overflowing, that all windows are wanted;
+    keys are those of the answer."""
 
     words: bool
     add_special_tokens: bool
     truncation: Truncation | None
     padding: Padding | None
+    overflowing: bool
     keys: list[str]
 
     @classmethod
@@ -35,6 +38,7 @@ class Request(NamedTuple):
             add_special_tokens=arguments["add_special_tokens"],
             truncation=truncation,
             padding=padding,
+            overflowing=arguments["return_overflowing_tokens"],
             keys=_keys(tokenizer, arguments),
         )
 
@@ -87,13 +91,13 @@ def _check(arguments: dict[str, Any]) -> None:
         if not isinstance(arguments[name], (bool, str)) or arguments[name] not in choices:
             raise ValueError(f"{name} is {arguments[name]!r}; give one of {choices}")
     for name in ("padding_side", "truncation_side"):
-        if arguments[name] not in (None, *SIDES):
-            raise ValueError(f"{name} is {arguments[name]!r}; give 'left' or 'right'")
+        if arguments[name] is not None:
+            _check_side(name, arguments[name])
     if arguments["return_tensors"] not in (None, "np"):
         raise ValueError(f"return_tensors is {arguments['return_tensors']!r}; give 'np' or None")
     for name, least in (("max_length", 0), ("stride", 0), ("pad_to_multiple_of", 1)):
         value = arguments[name]
-        if value is not None and (not isinstance(value, int) or value < least):
+        if value is not None and (not is_integer(value) or value < least):
             raise ValueError(f"{name} is {value!r}; give an integer of at least {least}")
 
 
@@ -104,6 +108,17 @@ def _max_length(tokenizer: Tokenizer, arguments: dict[str, Any], name: str) -> i
     if length is None:
         raise ValueError(f"{name}={arguments[name]!r} needs a max_length; give one")
     return length
+
+
+def _side(tokenizer: Tokenizer, arguments: dict[str, Any], name: str) -> str:
+    side = getattr(tokenizer, name) if arguments[name] is None else arguments[name]
+    _check_side(name, side)  # The tokenizer's own may have been set since it was built.
+    return side
+
+
+def _check_side(name: str, side: Any) -> None:
+    if side not in SIDES:
+        raise ValueError(f"{name} is {side!r}; give 'left' or 'right'")
 
 
 def _truncation(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Truncation | None:
@@ -117,7 +132,7 @@ def _truncation(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Truncation |
             )
         return None
     strategy = "longest_first" if asked is True else asked
-    side = arguments["truncation_side"] or tokenizer.truncation_side
+    side = _side(tokenizer, arguments, "truncation_side")
     length = _max_length(tokenizer, arguments, "truncation")
     return Truncation(length, strategy, arguments["stride"], side)
 
@@ -132,7 +147,7 @@ def _padding(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Padding | None:
     if tokenizer.pad_token is None or tokenizer.pad_token_id is None:
         raise ValueError("padding needs a pad_token; give one in special_tokens")
     length = _max_length(tokenizer, arguments, "padding") if asked == "max_length" else None
-    side = arguments["padding_side"] or tokenizer.padding_side
+    side = _side(tokenizer, arguments, "padding_side")
     return Padding(length, multiple, side, tokenizer.pad_token_id, tokenizer.pad_token)
 
 

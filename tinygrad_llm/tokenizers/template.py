@@ -21,10 +21,14 @@ class Template:
             stands after a colon is the type id, 0 where it is left out.
 
     Raises:
+        TypeError: single or pair is one string, or holds something else.
         ValueError: single has not $A once and no $B, or pair has not each of them once.
     """
 
     def __init__(self, single: Sequence[str], pair: Sequence[str]):
+        for name, given in (("single", single), ("pair", pair)):
+            if isinstance(given, str) or not all(isinstance(entry, str) for entry in given):
+                raise TypeError(f'template: {name} must be a list such as ["[CLS]", "$A"]')
         self.single = tuple(map(_entry, single))
         self.pair = tuple(map(_entry, pair))
         for name, entries, texts in (
@@ -37,7 +41,9 @@ class Template:
     @classmethod
     def around(cls, first: str, last: str) -> Template:
         """BERT's: `first` at the start, `last` after each text."""
-        return cls((first, "$A", last), (first, "$A", last, "$B:1", f"{last}:1"))
+        # With its type, since a name may end with a colon and a digit itself.
+        start, end = f"{first}:0", f"{last}:0"
+        return cls((start, "$A", end), (start, "$A", end, "$B:1", f"{last}:1"))
 
     @classmethod
     def plain(cls) -> Template:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_llm.files import write_text
+from tinygrad_llm.tokenizers.added import WHITE_SPACE
 from tinygrad_llm.tokenizers.bytemap import to_utf8
+from tinygrad_llm.tokenizers.checks import check_training, check_vocab, shown
 from tinygrad_llm.tokenizers.normalize import Normalizer, split_words
 
 UNKNOWN = "[UNK]"
@@ -169,6 +171,8 @@ def join_pieces(tokens: Iterable[str]) -> str:
 def load_vocab(path: str | os.PathLike[str]) -> dict[str, int]:
     """Token -> id of a vocab.txt: one token a line, whose id is the number of lines before it.
 
+    White space at the end of a line is no part of a token, and a byte order mark is left out.
+
     Raises ValueError where the file is empty, is not UTF-8, has an empty or a repeated line, or
     lacks "[UNK]"; OSError where it cannot be read.
     """
@@ -178,7 +182,7 @@ def load_vocab(path: str | os.PathLike[str]) -> dict[str, int]:
             raise ValueError(f"{path}: line {number} is empty; give each token a line")
         if token in vocab:
             raise ValueError(
-                f"{path}: line {number} repeats {token!r} of line {vocab[token] + 1}; keep one"
+                f"{path}: line {number} repeats {shown(token)} of line {vocab[token] + 1}; keep one"
             )
         vocab[token] = number - 1
     if UNKNOWN not in vocab:
@@ -189,16 +193,22 @@ def load_vocab(path: str | os.PathLike[str]) -> dict[str, int]:
 def save_vocab(path: str | os.PathLike[str], vocab: Mapping[str, int]) -> None:
     """Write a vocab.txt, completely or not at all, that `load_vocab` reads back.
 
-    Raises ValueError where the ids are not 0, 1, 2, ... or a token is empty or has a line break.
+    Raises ValueError where the ids are not 0, 1, 2, ..., or a token is empty, has a line break or
+    ends with white space.
     """
     _check_vocab(vocab)
     tokens = sorted(vocab, key=lambda token: vocab[token])
     if [vocab[token] for token in tokens] != list(range(len(tokens))):
         raise ValueError("the ids of the vocabulary have gaps; number its tokens 0, 1, 2, ...")
     for token in tokens:
-        if not token or "\n" in token or token.endswith("\r"):
-            raise ValueError(f"token {token!r} does not fit on a line of its own; take it out")
+        if not fits_a_line(token):
+            raise ValueError(f"token {shown(token)} does not fit on a line of its own; take it out")
     write_text(path, "".join(f"{token}\n" for token in tokens))
+
+
+def fits_a_line(token: str) -> bool:
+    """Whether a vocab.txt can hold the token: no line feed in it, no white space at its end."""
+    return "\n" not in token and token[-1] not in WHITE_SPACE
 
 
 def train_wordpiece(
@@ -219,16 +229,13 @@ def train_wordpiece(
     at `vocab_size` tokens or where no pair occurs `min_frequency` times; fewer tokens are possible.
 
     progress: show a bar that counts tokens.
-    Raises TypeError where `texts` is one string or holds something else; ValueError where
-    `special_tokens` lacks "[UNK]", where `min_frequency` is below 1, and where the special
-    tokens and single characters alone are more than `vocab_size`.
+    Raises what `check_training` does; ValueError where `special_tokens` lacks "[UNK]", where no
+    text has a word, and where the special tokens and single characters alone are more than
+    `vocab_size`.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts is one string; give a list of strings")
+    check_training(texts, vocab_size, special_tokens, min_frequency)
     if UNKNOWN not in special_tokens:
         raise ValueError(f"special_tokens lacks {UNKNOWN}, which unknown words become; add it")
-    if min_frequency < 1:
-        raise ValueError(f"min_frequency is {min_frequency}; give 1 or more")
     counts = _count_words(texts, Normalizer(lowercase))
     if not counts:
         raise ValueError("the corpus is empty: no text has a word")
@@ -364,25 +371,19 @@ def _clean_up(text: str) -> str:
 
 
 def _lines(path: str | os.PathLike[str]) -> list[str]:
-    """The lines of a UTF-8 file, ended by \\n or \\r\\n alone; ValueError where there is none."""
+    """The lines of a UTF-8 file, ended by \\n or \\r\\n alone, without white space at their ends;
+    ValueError where there is none."""
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
     if not text:
         raise ValueError(f"{path} is empty; a vocabulary has one token a line")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    return [line.rstrip(WHITE_SPACE) for line in text.removesuffix("\n").split("\n")]
 
 
 def _check_vocab(vocab: Mapping[str, int]) -> None:
     """TypeError or ValueError, by name, where it is no vocabulary with "[UNK]"."""
-    if not isinstance(vocab, Mapping):
-        raise TypeError(f"vocab is of type {type(vocab).__name__}; give a dict of token to id")
-    for token, number in vocab.items():
-        if not isinstance(token, str) or not isinstance(number, int):
-            raise TypeError(f"vocab has {token!r}: {number!r}; tokens are str and ids are int")
+    check_vocab(vocab)
     if UNKNOWN not in vocab:
         raise ValueError(f"vocab has no {UNKNOWN}, which stands for unknown words; add it")
-    if len(set(vocab.values())) < len(vocab):
-        twice = next(n for n, times in Counter(vocab.values()).items() if times > 1)
-        raise ValueError(f"vocab gives the id {twice} to two tokens; give each token its own")

@@ -18,6 +18,9 @@ EVERY_CHARACTER = r"[\s\S]"
 _NAMES = {pattern: name for name, pattern in reversed(PATTERNS.items())}
 """Of two names for one pattern the first."""
 
+_TYPES = 1 << 31
+"""A type id that arrays of ids can hold is smaller."""
+
 _WHOLE_TEXT = r"[\s\S]+"
 """The pattern of a ByteLevel that does not cut."""
 
@@ -157,7 +160,8 @@ def _template(part: Fields, kind: str, vocab: Mapping[str, int]) -> Template:
 
 def roberta(first: str, last: str) -> Template:
     """RoBERTa's template: two `last` between the texts of a pair, and no types."""
-    return Template((first, "$A", last), (first, "$A", last, last, "$B", last))
+    start, end = f"{first}:0", f"{last}:0"
+    return Template((start, "$A", end), (start, "$A", end, end, "$B", end))
 
 
 def _token_with_id(part: Fields, key: str, vocab: Mapping[str, int]) -> str:
@@ -211,8 +215,8 @@ def _entries(item: Fields, names: Mapping[str, list[str]]) -> list[str]:
     if inside is None:
         raise item.error(kind, "is missing; an entry is a Sequence or a SpecialToken")
     name, type_id = inside.require("id", str), inside.get("type_id", int, 0)
-    if type_id < 0:
-        raise inside.error("type_id", f"is {type_id}; give a whole number from 0 up")
+    if not 0 <= type_id < _TYPES:
+        raise inside.error("type_id", f"is {type_id}; give a whole number from 0 to {_TYPES - 1}")
     if kind == "Sequence":
         return [f"${inside.one_of('id', ('A', 'B'))}:{type_id}"]
     if name not in names:

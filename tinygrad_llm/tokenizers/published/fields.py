@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tinygrad_llm.tokenizers.checks import shown
+
 _Kind = TypeVar("_Kind")
 
 _NAMES = {
@@ -135,7 +137,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         twice = next(key for key, count in counts.items() if count > 1)
-        raise _ProblemError(f"the key {twice!r} stands twice in one object")
+        raise _ProblemError(f"the key {shown(twice)} stands twice in one object")
     return values
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tinygrad_llm.tokenizers.added import AddedToken
 from tinygrad_llm.tokenizers.bytemap import BYTE_TO_CHARACTER
+from tinygrad_llm.tokenizers.checks import shown
 from tinygrad_llm.tokenizers.published.fields import Fields, read_object, read_utf8
 
 Merge = tuple[str, str]
@@ -28,13 +29,14 @@ def vocab_of(file: Fields, key: str = "") -> dict[str, int]:
     for token, id in values.items():
         if type(id) is not int or id < 0:
             raise ValueError(
-                f"{where} gives {token!r} the id {reprlib.repr(id)}; give whole numbers from 0 up"
+                f"{where} gives {shown(token)} the id {reprlib.repr(id)}; "
+                "give whole numbers from 0 up"
             )
         if not token:
             raise ValueError(f"{where} has an empty token, with the id {id}; take it out")
         if id in owners:
             raise ValueError(
-                f"{where} gives {owners[id]!r} and {token!r} the same id, {id}; "
+                f"{where} gives {shown(owners[id])} and {shown(token)} the same id, {id}; "
                 "give each token its own"
             )
         owners[id] = token
@@ -47,10 +49,12 @@ def check_owners(path: Path, vocab: Mapping[str, int], added: Iterable[AddedToke
     owners = {id: token for token, id in vocab.items()}
     for content, id, *_ in added:
         if ids.setdefault(content, id) != id:
-            raise ValueError(f"{path}: {content!r} has the ids {ids[content]} and {id}; keep one")
+            raise ValueError(
+                f"{path}: {shown(content)} has the ids {ids[content]} and {id}; keep one"
+            )
         if owners.setdefault(id, content) != content:
             raise ValueError(
-                f"{path}: {owners[id]!r} and {content!r} have the same id, {id}; "
+                f"{path}: {shown(owners[id])} and {shown(content)} have the same id, {id}; "
                 "give each token its own"
             )
 
@@ -62,8 +66,8 @@ def check_gaps(path: Path, vocab: Mapping[str, int]) -> None:
     if missing is not None:
         last = max(owners)
         raise ValueError(
-            f"{path}: no token has the id {missing}, but {owners[last]!r} has {last}; number the "
-            "tokens 0, 1, 2, ... without gaps"
+            f"{path}: no token has the id {missing}, but {shown(owners[last])} has {last}; number "
+            "the tokens 0, 1, 2, ... without gaps"
         )
 
 
@@ -107,8 +111,9 @@ def check_merges(
         for piece in (left, right, left + right):
             if piece not in vocab:
                 raise ValueError(
-                    f"{path}: {place.format(number)}, the merge of {left!r} and {right!r}, needs "
-                    f"{piece!r}, which the vocabulary lacks; take both from one source"
+                    f"{path}: {place.format(number)}, the merge of {shown(left)} and "
+                    f"{shown(right)}, needs {shown(piece)}, which the vocabulary lacks; "
+                    "take both from one source"
                 )
 
 

@@ -31,6 +31,9 @@ _BERT_KEYS = {
 }
 """Arguments of WordPiece, and how tokenizer_config.json calls them."""
 
+_TYPED = ((0, "$A"), (1, "$B"))
+"""The texts of a pair and their types."""
+
 Arguments = dict[str, Any]
 
 
@@ -235,8 +238,8 @@ def _bpe_template(family: Family, roles: dict[str, str], settings: Settings) -> 
         [roles[role]] if settings.config.get(f"add_{role}", bool, False) and role in roles else []
         for role in ("bos_token", "eos_token")
     )
-    second = [f"{token}:1" for token in (*begin, "$B", *end)]
-    return Template([*begin, "$A", *end], [*begin, "$A", *end, *second])
+    first, second = ([f"{t}:{type}" for t in (*begin, text, *end)] for type, text in _TYPED)
+    return Template(first, [*first, *second])
 
 
 def _needed_family(kind: str, path: Path, vocab: dict[str, int], settings: Settings) -> Family:

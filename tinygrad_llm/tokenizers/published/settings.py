@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_llm.tokenizers.added import AddedToken
+from tinygrad_llm.tokenizers.checks import shown
 from tinygrad_llm.tokenizers.published.families import (
     CLASS_OF_MODEL,
     FAMILIES,
@@ -185,7 +186,8 @@ class _Added:
         known = self.tokens.setdefault(token.content, token)
         if known.id != token.id:
             raise ValueError(
-                f"{self.path}: {token.content!r} has the ids {known.id} and {token.id}; keep one"
+                f"{self.path}: {shown(token.content)} has the ids {known.id} and "
+                f"{token.id}; keep one"
             )
         self._next = max(self._next, token.id + 1)
 

@@ -17,7 +17,7 @@ from tinygrad_llm.tokenizers.published.read import MERGES, TOKENIZER, VOCAB_JSON
 from tinygrad_llm.tokenizers.published.settings import CONFIG
 from tinygrad_llm.tokenizers.roles import ROLES
 from tinygrad_llm.tokenizers.template import Template
-from tinygrad_llm.tokenizers.wordpiece import PREFIX, UNKNOWN, save_vocab
+from tinygrad_llm.tokenizers.wordpiece import PREFIX, UNKNOWN, fits_a_line, save_vocab
 
 _NO_LIMIT = 10**30
 """What says in model_max_length that there is no limit."""
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 def save_folder(tokenizer: Any, folder: str | os.PathLike[str]) -> None:
     """Write tokenizer.json, tokenizer_config.json and the vocabulary: vocab.txt for WordPiece,
-    vocab.json and merges.txt for BPE.
+    where each token fits on a line, vocab.json and merges.txt for BPE.
 
     The folder is made where it is missing. Each file is replaced completely or not at all.
 
@@ -43,12 +43,20 @@ def save_folder(tokenizer: Any, folder: str | os.PathLike[str]) -> None:
     content = _tokenizer_file(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer.kind == "wordpiece":
-        save_vocab(folder / VOCAB_TXT, vocab)
+        _save_lines(folder / VOCAB_TXT, vocab)
     elif tokenizer.kind == "bpe":
         write_text(folder / VOCAB_JSON, json.dumps(vocab, ensure_ascii=False) + "\n")
         write_text(folder / MERGES, _merges_file(tokenizer.merges))
     write_json(folder / CONFIG, _config_file(tokenizer))
     write_json(folder / TOKENIZER, content)
+
+
+def _save_lines(path: Path, vocab: dict[str, int]) -> None:
+    """Write vocab.txt, or take away the one that is there where it would not be this one."""
+    if all(map(fits_a_line, vocab)):
+        save_vocab(path, vocab)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _merges_file(merges: Iterable[tuple[str, str]]) -> str:
