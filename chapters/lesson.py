@@ -10,9 +10,9 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from chapters import text
 from chapters.catalogue import HERE, OUT, ROOT, python
 from chapters.verdicts import LIMIT, Bar, Claim, Scale, Verdict, judge_all, read_bands, seeds_of
 from tinygrad_llm import manual_seed
+
+_T = TypeVar("_T")
 
 
 class Lesson:
@@ -42,6 +44,19 @@ class Lesson:
         manual_seed(options.seed)
         self.claims: list[Claim] = []
         self.notes: list[str] = []
+
+    def own(self, read: Callable[[str], _T]) -> _T | None:
+        """What `read` makes of the reader's own data, None without any.
+
+        Ends in one clear line where it raises OSError or ValueError: the file is not what it must
+        be, which had better be said before anything is computed.
+        """
+        if self.data is None:
+            return None
+        try:
+            return read(self.data)
+        except (OSError, ValueError) as error:
+            shared.Parser(prog=f"{self.stem}.py").refuse(f"--data: {error}")
 
     def heading(self, title: str) -> None:
         """The title of a section; like all that is printed, followed by an empty line."""

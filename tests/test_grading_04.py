@@ -65,9 +65,18 @@ def merge_in_place(words):
     return pair, made
 
 
+def first_seen(pairs):
+    return next(iter(pairs))
+
+
 MERGE = [
     (merging(weigh=False), "the pair is .* comes out when each word counts once"),
     (merging(choose=max), "comes out when the largest of equally frequent pairs"),
+    (merging(choose=first_seen), "comes out when the first seen of equally frequent pairs"),
+    (
+        merging(weigh=False, choose=first_seen),
+        "comes out when (each word counts once|the first seen of equally frequent pairs)",
+    ),
     (merging(join=lambda word, pair: joined(word, pair, 1)), "only the first place in a word"),
     (merging(join=from_the_end), "the dict is .* comes out when joins begin at the end"),
     (merging(join=lambda word, pair: word), "comes out when the pair stays in two symbols"),
@@ -120,9 +129,18 @@ def each_token(tokens, byte_of):
     return "".join(SOLUTIONS.decode([token], byte_of) for token in tokens)
 
 
+def each_broken_byte(tokens, byte_of):
+    kept = decoding("surrogateescape")(tokens, byte_of)
+    return re.sub("[\udc80-\udcff]", "\ufffd", kept)
+
+
 DECODE = [
     (each_token, "comes out when each token is read by itself"),
     (decoding("strict"), "it raises UnicodeDecodeError"),
+    (
+        each_broken_byte,
+        r"as bytes.decode\(errors=\"replace\"\) gives it.* comes out when each broken byte",
+    ),
     (decoding("ignore"), "comes out when broken bytes are left out"),
     (lambda tokens, byte_of: "".join(tokens), "comes out when the tokens are only joined"),
     (
@@ -157,6 +175,15 @@ PAD = [
         ),
         "comes out when rows are cut to the shortest",
     ),
+    (
+        lambda rows, pad_id: tuple(a.astype(float) for a in SOLUTIONS.pad(rows, pad_id)),
+        r"ids is of dtype float64, expected an array of integers: \[\[\d",
+    ),
+    (
+        lambda rows, pad_id: tuple(a.tolist() for a in SOLUTIONS.pad(rows, pad_id)),
+        "ids is a list, expected an array of integers",
+    ),
+    (padding(mask=lambda ids, right, pad_id: right / 1.0), "mask is of dtype float64"),
     (lambda rows, pad_id: SOLUTIONS.pad(rows, pad_id)[0], r"expected \(ids, mask\)"),
 ]
 
@@ -182,7 +209,7 @@ CUT = [
         lambda text, costs: SOLUTIONS.best_cut(text, dict.fromkeys(costs, 1)),
         "comes out of the (fewest words|longest word)",
     ),
-    (lambda text, costs: list(text), "comes out of (single characters|the dearest cut)"),
+    (lambda text, costs: list(text), "comes out of every character by itself"),
     (
         lambda text, costs: SOLUTIONS.best_cut(text, {w: 99 - c for w, c in costs.items()}),
         "costs",
@@ -190,6 +217,11 @@ CUT = [
     (lambda text, costs: [text], "which is no cut of|of the (fewest|longest|dearest)"),
     (lambda text, costs: "/".join(SOLUTIONS.best_cut(text, costs)), "the result is a str"),
 ]
+
+
+def test_a_mask_of_truth_values_passes():
+    grade(EXERCISES["pad"], padding(mask=lambda ids, right, pad_id: right == 1))
+
 
 WRONG = [
     (name, answer, complaint)

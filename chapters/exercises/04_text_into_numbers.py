@@ -15,13 +15,17 @@ from tinygrad_llm.tokenizers.bytemap import CHARACTER_TO_BYTE, to_piece
 Words = dict[tuple[str, ...], int]
 
 
-def expect(ask: Ask, what: str, got: Any, truth: Any, mistakes: Mapping[str, Any]) -> None:
-    """`got` must be `truth`; mistakes: what is done wrong → what then comes out."""
+def expect(
+    ask: Ask, what: str, got: Any, truth: Any, mistakes: Mapping[str, Any], source: str = ""
+) -> None:
+    """`got` must be `truth`; mistakes: what is done wrong → what then comes out; source: what the
+    truth comes from, if that needs saying."""
+    expected = f"expected {truth!r}{source}"
     if type(got) is not type(truth) and not (isinstance(truth, dict) and isinstance(got, dict)):
-        ask.fail(f"{what} is a {type(got).__name__}, expected {truth!r}")
+        ask.fail(f"{what} is a {type(got).__name__}, {expected}")
     if got != truth:
         hints = (f". That is what comes out {m}" for m, wrong in mistakes.items() if wrong == got)
-        ask.fail(f"{what} is {got!r}, expected {truth!r}{next(hints, '')}")
+        ask.fail(f"{what} is {got!r}, {expected}{next(hints, '')}")
 
 
 @st.composite
@@ -36,9 +40,14 @@ def merge_step(ask: Ask, words: Words) -> None:
     """The pair by counting over all places, its join by looking at each place from the left."""
     found = ask.parts(ask(words), "pair", "words")
     right = _step(words)
+    once = "when each word counts once: it counts as often as it occurs"
     wrong = {
-        "when each word counts once: it counts as often as it occurs": _step(words, weigh=False),
-        "when the largest of equally frequent pairs is taken": _step(words, ties=-1),
+        once: _step(words, weigh=False),
+        "when the first seen of equally frequent pairs is taken": _step(words, ties="first"),
+        "when the largest of equally frequent pairs is taken": _step(words, ties="largest"),
+        f"{once} (and when of equally frequent pairs the first seen is taken)": _step(
+            words, weigh=False, ties="first"
+        ),
         "when the rarest pair is taken": _step(words, rarest=True),
         "when only the first place in a word is joined": _step(words, most=1),
         "when joins begin at the end of a word": _step(words, left=False),
@@ -52,7 +61,7 @@ def merge_step(ask: Ask, words: Words) -> None:
 def _step(
     words: Words,
     weigh: bool = True,
-    ties: int = 1,
+    ties: str = "smallest",
     rarest: bool = False,
     most: int = 9,
     left: bool = True,
@@ -62,8 +71,9 @@ def _step(
         pair for w, n in words.items() for pair in pairwise(w) for _ in range(n if weigh else 1)
     ]
     best = (min if rarest else max)(every.count(pair) for pair in every)
-    equal = sorted({pair for pair in every if every.count(pair) == best})[::ties]
-    return equal[0], {_joined(word, equal[0], most, left): n for word, n in words.items()}
+    equal = [pair for pair in every if every.count(pair) == best]
+    pair = {"smallest": min(equal), "largest": max(equal), "first": equal[0]}[ties]
+    return pair, {_joined(word, pair, most, left): n for word, n in words.items()}
 
 
 def _joined(word: tuple[str, ...], pair: tuple[str, str], most: int, left: bool) -> tuple[str, ...]:
@@ -169,10 +179,20 @@ def decode(ask: Ask, tokens: list[str]) -> None:
         "when broken bytes are left out: they become U+FFFD": b"".join(data).decode(
             "utf-8", errors="ignore"
         ),
+        "when each broken byte is a U+FFFD: those that begin one character are one": _each_byte(
+            b"".join(data)
+        ),
     }
     byte_of = {c: CHARACTER_TO_BYTE[c] for c in sorted(set("".join(tokens)))}
     truth = b"".join(data).decode("utf-8", errors="replace")
-    expect(ask, "the text", ask(tokens, byte_of), truth, wrong)
+    source = ', as bytes.decode(errors="replace") gives it' if "\ufffd" in truth else ""
+    expect(ask, "the text", ask(tokens, byte_of), truth, wrong, source)
+
+
+def _each_byte(data: bytes) -> str:
+    """The text, with a U+FFFD for each byte that is in no character."""
+    kept = data.decode("utf-8", errors="surrogateescape")
+    return "".join("\ufffd" if "\udc80" <= c <= "\udcff" else c for c in kept)
 
 
 @st.composite
@@ -194,21 +214,32 @@ def pad(ask: Ask, drawn: tuple[list[list[int]], int]) -> None:
     places = np.arange(lengths.max())
     truth = np.array([[row[t] if t < len(row) else pad_id for t in places] for row in rows])
     left = np.array([[pad_id] * (lengths.max() - len(row)) + row for row in rows])
-    counts = places < lengths[:, None]
+    counts = (places < lengths[:, None]).astype(int)
     wrong_ids = {
         "when the padding stands at the left": left,
         "when 0 is filled in, not pad_id": np.where(counts, truth, 0),
         "when rows are cut to the shortest": truth[:, : lengths.min()],
     }
     wrong_masks = {
-        "when each pad_id is taken for padding: it may stand in a row": truth != pad_id,
-        "when 0 and 1 are exchanged": ~counts,
-        "when each 0 is taken for padding": truth != 0,
-        "when all tokens count": counts | True,
+        "when each pad_id is taken for padding: it may stand in a row": (truth != pad_id) * 1,
+        "when 0 and 1 are exchanged": 1 - counts,
+        "when each 0 is taken for padding": (truth != 0) * 1,
+        "when all tokens count": counts | 1,
         "when the padding stands at the left": counts[:, ::-1],
     }
-    ask.expect("ids", ids, truth, mistakes=wrong_ids)
-    ask.expect("mask", mask, counts, mistakes=wrong_masks)
+    _expect_integers(ask, "ids", ids, truth, wrong_ids)
+    _expect_integers(ask, "mask", mask, counts, wrong_masks)
+
+
+def _expect_integers(
+    ask: Ask, what: str, got: Any, truth: np.ndarray, mistakes: Mapping[str, np.ndarray]
+) -> None:
+    """`got` must be an array of integers with the values of `truth`; True and False are 1 and 0."""
+    if not isinstance(got, np.ndarray) or got.dtype.kind not in "biu":
+        kind = f"of dtype {got.dtype}" if isinstance(got, np.ndarray) else f"a {type(got).__name__}"
+        ask.fail(f"{what} is {kind}, expected an array of integers: {truth.tolist()}")
+    lists = {mistake: wrong.tolist() for mistake, wrong in mistakes.items()}
+    expect(ask, what, (got * 1).tolist(), truth.tolist(), lists)
 
 
 @st.composite
@@ -241,9 +272,9 @@ def best_cut(ask: Ask, drawn: tuple[str, dict[str, int]]) -> None:
                 for w in _longest(text[::-1], {word[::-1]: cost for word, cost in costs.items()})
             ][::-1],
             "of the fewest words": cuts[0],
-            "of the dearest cut": max(cuts, key=lambda cut: sum(costs[word] for word in cut)),
-            "of single characters": list(text),
+            "of every character by itself": list(text),
             "of the cheapest next word, again and again": _cheapest_next(text, costs),
+            "of the dearest cut": max(cuts, key=lambda cut: sum(costs[word] for word in cut)),
         }
         hint = next((f". That is what comes out {m}" for m, w in hints.items() if w == found), "")
         ask.fail(f"{found!r} costs {price}, and {best!r} costs {least}{hint}")

@@ -53,7 +53,7 @@ def cores(model: str, vocab: dict[str, int], merges: Merges) -> Encoder:
     from tinygrad_llm import tokenizers
 
     core = tokenizers.BPE(vocab, merges) if model == "bpe" else tokenizers.WordPiece(vocab)
-    return Encoder(_one_by_one(core.encode), lambda text: [token[0] for token in core.encode(text)])
+    return Encoder(_one_by_one(core.encode), lambda text: core.encode(text).ids)
 
 
 def classes(model: str, vocab: dict[str, int], merges: Merges) -> Encoder:

@@ -106,6 +106,24 @@ def test_lines_of_one_name_look_alike_in_all_panels():
     assert len({h.get_color() for h in handles}) == 3
 
 
+def test_a_covered_line_is_seen_behind_the_line_that_covers_it():
+    same = {name: ([100, 1000], [1.0, 1.0]) for name in ("first", "second", "third")}
+    lines = draw(plot.by_vocabulary({"p": same}, "t", "y")).axes[0].lines
+    for under, over in pairwise(lines):
+        assert under.get_linewidth() > over.get_linewidth()
+        assert under.get_markersize() > over.get_markersize()
+
+
+def test_points_have_their_names_beside_them_also_where_two_are_one_place():
+    panels = {"p": {"line": ([10, 1000], [1.0, 3.0]), "a": ([90], [2.0]), "b": ([90], [2.0])}}
+    figure = draw(plot.by_vocabulary(panels, "t", "y"))
+    axes = figure.axes[0]
+    assert texts(axes) == ["a", "b"]
+    below, above = (text.get_window_extent() for text in axes.texts)
+    point = axes.transData.transform((90, 2.0))[1]
+    assert below.y1 < point < above.y0
+
+
 def test_axes_are_shared_sizes_logarithmic_and_shares_in_percent():
     figure = draw(plot.by_vocabulary(PANELS, "title", "bytes a token"))
     left, right = figure.axes

@@ -83,6 +83,7 @@ def test_a_merge_is_a_pair(merge):
         ({"min_frequency": 0}, ValueError, "min_frequency must be at least 1"),
         ({"special_tokens": "[UNK]"}, TypeError, "special_tokens is one string"),
         ({"special_tokens": None}, TypeError, "special_tokens is a NoneType"),
+        ({"special_tokens": {"pad_token": "[PAD]"}}, TypeError, "special_tokens is a dict; for tr"),
         ({"special_tokens": iter(["[UNK]"])}, TypeError, "special_tokens is a list_iterator"),
         ({"special_tokens": ["[UNK]", "[UNK]"]}, ValueError, r"'\[UNK\]' is empty or there twice"),
         ({"special_tokens": ["[UNK]", ""]}, ValueError, "'' is empty or there twice"),
@@ -116,10 +117,24 @@ def test_special_tokens_of_training_are_found_with_a_role_or_without(kind):
     assert spaced.encode("  [USER]") == [1]
 
 
-@pytest.mark.parametrize("tokens", [[5], [None], b"x", AddedToken("x", 90), ["\ud800"], ["x", ""]])
-def test_tokens_that_cannot_be_added_leave_the_tokenizer_as_it_was(letters, tokens):
+@pytest.mark.parametrize(
+    ("tokens", "error", "message"),
+    [
+        (["x", 5], TypeError, "tokens has 5; give strings or AddedTokens"),
+        ([None], TypeError, "tokens has None"),
+        (5, TypeError, "tokens is 5; give a string, an AddedToken, or a list"),
+        (None, TypeError, "tokens is None"),
+        (b"x", TypeError, "tokens is b'x'"),
+        ({"x": 90}, TypeError, "tokens is {'x': 90}"),
+        (AddedToken("x", 90), ValueError, "'x' has the id 90, but would get"),
+        (AddedToken(5), TypeError, "5: 0"),
+        (["x", "\ud800"], ValueError, "lone surrogate"),
+        (["x", ""], ValueError, "is empty"),
+    ],
+)
+def test_tokens_that_cannot_be_added_leave_the_tokenizer_as_it_was(letters, tokens, error, message):
     before = dict(letters.vocab)
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(error, match=message):
         letters.add_tokens(tokens)
     assert letters.vocab == before
     assert letters.decode(letters.encode("the cat")) == "the cat"
@@ -143,7 +158,7 @@ def test_what_is_no_added_token(tokens, error, message):
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ("12", "an id is '12'"),
+        ("12", "ids is the text '12'; give integers"),
         (["1"], "an id is '1'"),
         ([1.7], r"an id is 1\.7"),
         (np.array([1.0]), r"an id is 1\.0"),
@@ -157,12 +172,46 @@ def test_ids_are_integers(letters, ids, message):
         letters.decode(ids)
 
 
-@pytest.mark.parametrize("name", ["padding_side", "truncation_side"])
-def test_a_side_that_was_set_is_left_or_right(name):
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("padding_side", "Left", ValueError),
+        ("truncation_side", None, ValueError),
+        ("model_max_length", 0, ValueError),
+        ("model_max_length", "8", TypeError),
+        ("model_input_names", "input_ids", TypeError),
+        ("model_input_names", [1], TypeError),
+        ("template", ["[CLS]", "$A"], TypeError),
+        ("template", Template(("[X]", "$A"), ("$A", "$B")), ValueError),
+    ],
+)
+def test_what_is_set_is_checked_and_else_stays(name, value, error):
     tokenizer = WordPieceTokenizer(WORDS)
-    setattr(tokenizer, name, "Left")
-    with pytest.raises(ValueError, match=f"{name} is 'Left'"):
-        tokenizer(["the cat"], padding=True, truncation=True, max_length=3)
+    before = getattr(tokenizer, name)
+    with pytest.raises(error, match=name):
+        setattr(tokenizer, name, value)
+    assert getattr(tokenizer, name) is before
+
+
+def test_what_is_set_has_an_effect():
+    tokenizer = WordPieceTokenizer(WORDS)
+    tokenizer.padding_side, tokenizer.model_max_length = "left", np.int64(4)
+    tokenizer.model_input_names = ["input_ids"]
+    assert dict(tokenizer("the", padding="max_length")) == {"input_ids": [0, 2, 5, 3]}
+    tokenizer.template = Template(("the", "$A"), ("$A", "$B"))
+    assert tokenizer.encode("cat") == [5, 6]
+    assert tokenizer.tokenize("thecat") == ["the", "cat"]
+
+
+@pytest.mark.parametrize(
+    "name", ["lowercase", "strip_accents", "tokenize_chinese_chars", "max_chars"]
+)
+def test_the_rules_of_wordpiece_are_read_and_not_set(name):
+    tokenizer = WordPieceTokenizer(WORDS, lowercase=False, strip_accents=True, max_chars=7)
+    assert (tokenizer.lowercase, tokenizer.strip_accents) == (False, True)
+    assert (tokenizer.tokenize_chinese_chars, tokenizer.max_chars) == (True, 7)
+    with pytest.raises(AttributeError):
+        setattr(tokenizer, name, True)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +241,7 @@ def test_a_template_is_a_list_of_strings(single):
 def test_a_vocabulary_that_fits_no_lines_is_saved_without_them(tmp_path):
     WordPieceTokenizer(WORDS).save_pretrained(tmp_path)
     tokenizer = WordPieceTokenizer(WORDS)
-    tokenizer.add_tokens(["\n", "  "])
+    tokenizer.add_tokens([AddedToken("\n"), AddedToken("  ")])
     tokenizer.save_pretrained(tmp_path)
     assert not (tmp_path / "vocab.txt").exists()
     again = Tokenizer.from_pretrained(tmp_path)

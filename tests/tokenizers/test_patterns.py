@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.tokenizers.patterns import PATTERNS, compile_pattern, split
+from tests.fixtures.published_patterns import PUBLISHED
+from tinygrad_llm.tokenizers.patterns import PATTERNS, compile_pattern, known_name, split
 
 
 def cut(name: str, text: str) -> list[str]:
@@ -26,11 +27,17 @@ def test_gpt2(text, pieces):
     assert cut("gpt2", text) == pieces
 
 
-@pytest.mark.parametrize("name", ["cl100k", "llama3"])
-def test_cl100k_takes_three_digits_endings_in_either_case_and_line_ends(name):
-    assert cut(name, "IT'S 12345!\n\n x") == ["IT", "'S", " ", "123", "45", "!\n\n", " x"]
-    assert cut(name, "it'Lls") == ["it", "'Ll", "s"]
-    assert cut(name, "(a\tb") == ["(a", "\tb"]
+@pytest.mark.parametrize("name", PATTERNS)
+def test_expressions_are_those_that_were_published(name):
+    assert PATTERNS[name] == PUBLISHED[name]
+    assert known_name(PATTERNS[name]) == known_name(name) == name
+    assert known_name(r"\d+") == r"\d+"
+
+
+def test_llama3_takes_three_digits_endings_in_either_case_and_line_ends():
+    assert cut("llama3", "IT'S 12345!\n\n x") == ["IT", "'S", " ", "123", "45", "!\n\n", " x"]
+    assert cut("llama3", "it'Lls") == ["it", "'Ll", "s"]
+    assert cut("llama3", "(a\tb") == ["(a", "\tb"]
 
 
 def test_qwen2_takes_single_digits():
@@ -55,6 +62,11 @@ def test_what_the_pattern_leaves_out_stands_between_the_matches():
     [
         ("(a|b)", ValueError, "capturing group"),
         ("a(", ValueError, "no regular expression"),
+        (
+            "gpt4",
+            ValueError,
+            "pattern 'gpt4' is unknown; give one of \\['gpt2', 'llama3', 'qwen2']",
+        ),
         (None, TypeError, "must be a str, not NoneType"),
     ],
 )

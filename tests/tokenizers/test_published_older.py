@@ -3,7 +3,15 @@
 import json
 from pathlib import Path
 
-from tinygrad_llm.tokenizers import AddedToken, ByteBPETokenizer, Template, WordPieceTokenizer
+import pytest
+
+from tinygrad_llm.tokenizers import (
+    AddedToken,
+    ByteBPETokenizer,
+    Template,
+    Tokenizer,
+    WordPieceTokenizer,
+)
 from tinygrad_llm.tokenizers.bytemap import ALPHABET
 from tinygrad_llm.tokenizers.published import read_folder
 
@@ -101,3 +109,30 @@ def test_older_companions_count_where_the_configuration_lists_no_tokens(tmp_path
     _, arguments = read_folder(place)
     assert "pad_token" not in arguments["special_tokens"]
     assert arguments["added_tokens"][1:] == [AddedToken("x y", 341, False, normalized=True)]
+
+
+def test_a_vocabulary_may_leave_ids_out(tmp_path):
+    vocab = {**PIECES, "they": 700}
+    put(tmp_path / "a", {"vocab.json": vocab, "merges.txt": "t h\nth e\nthe y\n"})
+    put(tmp_path / "a", {"tokenizer_config.json": {
+        "tokenizer_class": "GPT2Tokenizer",
+        "added_tokens_decoder": {"999999999": {"content": "<end>", "special": True}}}})  # fmt: skip
+    tokenizer = Tokenizer.from_pretrained(tmp_path / "a")
+    assert tokenizer.encode("they the<end>")[-4:] == [700, vocab["Ġ"], vocab["the"], 999999999]
+    assert tokenizer.decode([700, 999999999]) == "they<end>"
+    with pytest.raises(ValueError, match="no token has the id 258"):
+        tokenizer.save_pretrained(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert_uncased", "characters"])
+def test_a_decoder_need_not_be_written(name, tmp_path):
+    files = FIGURES["folders"][name]["files"]
+    whole = Tokenizer.from_pretrained(put(tmp_path / "a", files))
+    content = json.loads(files["tokenizer.json"])
+    for without in ({**content, "decoder": None}, {**content}):
+        if without["decoder"]:
+            del without["decoder"]
+        put(tmp_path / "b", {**files, "tokenizer.json": without})
+        tokenizer = Tokenizer.from_pretrained(tmp_path / "b")
+        ids = tokenizer.encode("the dog")
+        assert ids == whole.encode("the dog") and tokenizer.decode(ids) == whole.decode(ids)

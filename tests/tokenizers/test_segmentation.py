@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from tests.data.corpora import score_segmentation as score
 from tinygrad_llm.data import corpora
 from tinygrad_llm.tokenizers.words import (
-    backward_segment,
-    forward_segment,
+    Segmenter,
     learn_counts,
-    segment,
     span_scores,
     spans,
 )
@@ -64,18 +62,24 @@ COUNTS = st.dictionaries(
 TEXTS = st.text(LETTERS, max_size=12) | st.text(max_size=12)
 
 
+def ways(words):
+    """The three ways to cut with these words."""
+    segmenter = Segmenter(words)
+    return segmenter.forward, segmenter.backward, segmenter.best_path
+
+
 @pytest.mark.parametrize("counts, forward, backward, best", CLASSICS)
 def test_the_classic_ambiguous_sentences(counts, forward, backward, best):
     text = forward.replace(" ", "")
-    assert forward_segment(text, list(counts)) == forward.split()
-    assert backward_segment(text, list(counts)) == backward.split()
-    assert segment(text, counts) == best.split()
+    assert Segmenter(list(counts)).forward(text) == forward.split()
+    assert Segmenter(list(counts)).backward(text) == backward.split()
+    assert Segmenter(counts).best_path(text) == best.split()
 
 
 def test_the_longest_word_wins_over_shorter_ones_from_either_side():
     words = ["长江", "大桥", "长江大桥", "南京", "南京市", "市长"]
-    for cut in (forward_segment, backward_segment):
-        assert cut("南京市长江大桥", words) == ["南京市", "长江大桥"]
+    for cut in (Segmenter(words).forward, Segmenter(words).backward):
+        assert cut("南京市长江大桥") == ["南京市", "长江大桥"]
 
 
 @pytest.mark.parametrize(
@@ -89,36 +93,35 @@ def test_the_longest_word_wins_over_shorter_ones_from_either_side():
     ],
 )
 def test_letters_and_digits_join_and_marks_stand_alone(text, expected):
-    for cut in (forward_segment, backward_segment):
-        assert cut(text, ["张拍"]) == expected.split()
-    assert segment(text, {"张拍": 1}) == expected.split()
+    for cut in ways(["张拍"]):
+        assert cut(text) == expected.split()
 
 
 def test_white_space_is_kept_as_a_word():
-    assert forward_segment("天 \n地", ["天地"]) == ["天", " \n", "地"]
-    assert segment("天 \n地", {"天地": 1}) == ["天", " \n", "地"]
+    for cut in ways(["天地"]):
+        assert cut("天 \n地") == ["天", " \n", "地"]
 
 
 def test_words_are_not_looked_for_across_marks_and_letters():
-    assert forward_segment("天，地a人", ["天，地", "地a人"]) == ["天", "，", "地", "a", "人"]
+    assert Segmenter(["天，地", "地a人"]).forward("天，地a人") == ["天", "，", "地", "a", "人"]
 
 
 @given(TEXTS, WORDS, COUNTS)
 def test_words_joined_are_the_text(text, words, counts):
-    assert "".join(forward_segment(text, words)) == text
-    assert "".join(backward_segment(text, words)) == text
-    assert "".join(segment(text, counts)) == text
+    for cut in (*ways(words), *ways(counts)):
+        assert "".join(cut(text)) == text
 
 
 @given(st.text("天地人", max_size=9), WORDS)
 def test_backward_is_forward_seen_in_a_mirror(text, words):
-    mirrored = forward_segment(text[::-1], [word[::-1] for word in words])
-    assert backward_segment(text, words) == [word[::-1] for word in mirrored][::-1]
+    mirrored = Segmenter([word[::-1] for word in words]).forward(text[::-1])
+    assert Segmenter(words).backward(text) == [word[::-1] for word in mirrored][::-1]
 
 
 @given(st.text("天地人", max_size=9), WORDS)
 def test_forward_takes_the_longest_word_that_starts_there(text, words):
-    for word, (start, _) in zip(forward_segment(text, words), spans(forward_segment(text, words))):
+    found = Segmenter(words).forward(text)
+    for word, (start, _) in zip(found, spans(found)):
         fitting = [w for w in words if text.startswith(w, start)]
         assert word == max([text[start], *fitting], key=len)
 
@@ -142,22 +145,22 @@ def probability(words, counts):
 @given(st.text("天地人", min_size=1, max_size=7), COUNTS)
 def test_no_cut_is_more_probable_than_the_best_path(text, counts):
     best = max(probability(words, counts) for words in cuts(text))
-    assert probability(segment(text, counts), counts) == pytest.approx(best, rel=1e-9)
+    assert probability(Segmenter(counts).best_path(text), counts) == pytest.approx(best, rel=1e-9)
 
 
 def test_of_equally_good_paths_the_longer_last_word_is_taken():
-    assert segment("天地人", {"天地": 1, "地人": 1, "天": 1, "人": 1}) == ["天", "地人"]
+    assert Segmenter(["天地", "地人", "天", "人"]).best_path("天地人") == ["天", "地人"]
 
 
 @pytest.mark.parametrize("together, expected", [(0.45, "天 地"), (0.5, "天地"), (0, "天地")])
 def test_a_character_without_a_count_and_a_word_of_count_0_have_half_a_count(together, expected):
     # 天地 is better where together · (together + 9) > 9 · 0.5, and a count of 0 is 0.5 as well
     assert UNKNOWN_COUNT == 0.5
-    assert segment("天地", {"天地": together, "天": 9}) == expected.split()
+    assert Segmenter({"天地": together, "天": 9}).best_path("天地") == expected.split()
 
 
 class Asked(dict):
-    """A dictionary that counts how often it is asked."""
+    """A dictionary that counts how often it is asked, and refuses to be read as a whole."""
 
     asked = 0
 
@@ -169,13 +172,32 @@ class Asked(dict):
         self.asked += 1
         return super().get(key, default)
 
+    def __iter__(self):
+        raise AssertionError("the whole dictionary was read")
 
-@pytest.mark.parametrize("cut", [forward_segment, backward_segment, segment])
-def test_time_is_the_length_times_the_longest_word(cut):
+    keys = values = items = __iter__
+
+
+@pytest.mark.parametrize("way", ["forward", "backward", "best_path"])
+def test_time_is_the_length_times_the_longest_word_and_the_dictionary_is_read_once(way):
     for length in (100, 400):
-        words = Asked({"天天天": 1, "天地": 2})
-        cut("天地人" * length, words)
-        assert 3 * length <= words.asked <= 3 * 3 * length + 1
+        segmenter = Segmenter({"天天天": 1, "天地": 2})
+        segmenter.counts = asked = Asked(segmenter.counts)
+        getattr(segmenter, way)("天地人" * length)
+        assert 3 * length <= asked.asked <= 3 * 3 * 2 * length
+
+
+def test_what_is_done_to_the_counts_later_changes_nothing():
+    counts = {"天地": 2}
+    segmenter = Segmenter(counts)
+    counts["地人"] = 99
+    assert segmenter.best_path("天地人") == ["天地", "人"]
+
+
+def test_without_counts_every_word_counts_one():
+    words = ["天地人", "天", "地", "人国"]  # 1/4 · 0.5/4 is more than 1/4 · 1/4 · 1/4
+    assert Segmenter(words).best_path("天地人国") == ["天地人", "国"]
+    assert Segmenter(dict.fromkeys(words, 7)).best_path("天地人国") == ["天", "地", "人国"]
 
 
 def test_counts_start_from_every_occurrence():
@@ -189,7 +211,8 @@ def test_counts_start_from_every_occurrence():
 def test_a_round_cuts_by_the_counts_of_the_one_before(texts, words, rounds):
     texts = [*texts, "天"]
     before = learn_counts(texts, words, rounds - 1)
-    found = Counter(word for text in texts for word in segment(text, before))
+    cut = Segmenter(before).best_path
+    found = Counter(word for text in texts for word in cut(text))
     expected = {word: found[word] for word in before}
     assert learn_counts(texts, words, rounds) == expected
     assert sum(len(w) * n for w, n in expected.items()) == sum(
@@ -228,20 +251,17 @@ def test_scores_by_hand():
 @pytest.mark.parametrize(
     "call, kind, message",
     [
-        (lambda: forward_segment(["天"], ["天"]), TypeError, "text is of type list, not str"),
-        (lambda: backward_segment("天", "天地"), TypeError, "words is one string"),
-        (lambda: forward_segment("天", []), ValueError, "the dictionary is empty"),
-        (
-            lambda: forward_segment("天", ["天", ""]),
-            ValueError,
-            "a word of the dictionary is empty",
-        ),
-        (lambda: backward_segment("天", ["天", 3]), TypeError, "is no string"),
-        (lambda: segment("天", ["天"]), TypeError, "counts is of type list"),
-        (lambda: segment("天", {}), ValueError, "the dictionary is empty"),
-        (lambda: segment("天", {"天": -1}), ValueError, "a count is negative"),
-        (lambda: segment("天", {"天": inf}), ValueError, "infinite"),
-        (lambda: segment("天", {"天": float("nan"), "地": 1}), ValueError, "not a number"),
+        (lambda: Segmenter(["天"]).forward(["天"]), TypeError, "text is of type list, not str"),
+        (lambda: Segmenter(["天"]).backward(7), TypeError, "text is of type int, not str"),
+        (lambda: Segmenter(["天"]).best_path(None), TypeError, "text is of type NoneType"),
+        (lambda: Segmenter("天地"), TypeError, "words is one string"),
+        (lambda: Segmenter([]), ValueError, "the dictionary is empty"),
+        (lambda: Segmenter({}), ValueError, "the dictionary is empty"),
+        (lambda: Segmenter(["天", ""]), ValueError, "a word of the dictionary is empty"),
+        (lambda: Segmenter(["天", 3]), TypeError, "is no string"),
+        (lambda: Segmenter({"天": -1}), ValueError, "a count is negative"),
+        (lambda: Segmenter({"天": inf}), ValueError, "infinite"),
+        (lambda: Segmenter({"天": float("nan"), "地": 1}), ValueError, "not a number"),
         (lambda: learn_counts("天地", ["天地"]), TypeError, "texts is one string"),
         (lambda: learn_counts(["天地"], "天地"), TypeError, "words is one string"),
         (lambda: learn_counts(["a，"], ["天地"]), ValueError, "no character to count"),
@@ -268,14 +288,10 @@ def test_what_makes_no_sense_is_refused(call, kind, message):
 
 
 def test_the_best_path_is_better_than_longest_match_on_sentences_cut_by_hand():
-    gold, words = score.gold(), frozenset(corpora.words())
-    counts = learn_counts(score.training_texts(), words, rounds=1)
+    gold, words = score.gold(), corpora.words()
+    learnt = Segmenter(learn_counts(score.training_texts(), words, rounds=1))
     characters, forward, best = (
         span_scores([cut("".join(sentence)) for sentence in gold], gold).f1
-        for cut in (
-            lambda text: forward_segment(text, {"一"}),
-            lambda text: forward_segment(text, words),
-            lambda text: segment(text, counts),
-        )
+        for cut in (Segmenter(["一"]).forward, learnt.forward, learnt.best_path)
     )
     assert best > characters + 0.2 and best > forward

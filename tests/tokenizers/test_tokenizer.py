@@ -1,8 +1,13 @@
 """What the three kinds share: roles, templates, batches, decoding, and what they refuse."""
 
+import copy
+import doctest
+import pickle
+
 import numpy as np
 import pytest
 
+from tinygrad_llm import tokenizers
 from tinygrad_llm.tokenizers import (
     AddedToken,
     ByteBPETokenizer,
@@ -11,6 +16,7 @@ from tinygrad_llm.tokenizers import (
     Tokenizer,
     WordPieceTokenizer,
 )
+from tinygrad_llm.tokenizers.attributes import Role, RoleId
 
 TEXTS = ["the quick brown fox jumps over the lazy dog.", "今天天气很好,我们去公园。"]
 
@@ -41,14 +47,15 @@ def test_usual_tokens_get_their_roles(words, pieces, characters):
     assert pieces.eos_token == pieces.bos_token == "<|endoftext|>"
     assert pieces.pad_token_id == 1
     assert characters.unk_token_id == 1
-    assert WordPieceTokenizer.pad_token is type(words).__dict__.get(
-        "pad_token", words.__class__.pad_token
-    )
+    assert isinstance(WordPieceTokenizer.pad_token, Role)
+    assert isinstance(WordPieceTokenizer.pad_token_id, RoleId)
 
 
 def test_a_role_can_be_set_and_taken_away():
     tokenizer = ByteBPETokenizer.train(TEXTS, 260)
-    with pytest.raises(ValueError, match="padding needs a pad_token"):
+    with pytest.raises(
+        ValueError, match=r"set tokenizer.pad_token = tokenizer.eos_token, or train"
+    ):
         tokenizer(TEXTS, padding=True)
     tokenizer.pad_token = tokenizer.eos_token
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 0
@@ -74,13 +81,15 @@ def test_a_token_with_a_role_is_found_wherever_it_stands():
 def test_added_tokens_stand_at_the_end_and_are_found():
     tokenizer = WordPieceTokenizer.train(TEXTS, 120)
     before = len(tokenizer)
-    assert tokenizer.add_tokens(["[NAME]", "the", "[NAME]", "<x>"]) == 2 + (
-        "the" not in tokenizer.vocab
-    )
+    assert "the" in tokenizer.vocab and tokenizer.tokenize("thebox")[0] != "the"
+    assert tokenizer.add_tokens(["[NAME]", "the", "[NAME]", "<x>"]) == 3
+    assert (len(tokenizer), tokenizer.vocab_size) == (before + 2, before)
     assert tokenizer.vocab["[NAME]"] == before
+    assert tokenizer.tokenize("thebox")[0] == "the"
+    assert tokenizer.add_tokens("[NAME]") == 0
     assert "[NAME]" in tokenizer.tokenize("a [NAME]b")
     assert tokenizer.decode([tokenizer.vocab["[NAME]"]], skip_special_tokens=True) == "[NAME]"
-    assert tokenizer.add_tokens("[END]", special=True) == 1
+    assert tokenizer.add_tokens("[END]", special_tokens=True) == 1
     assert tokenizer.decode([tokenizer.vocab["[END]"]], skip_special_tokens=True) == ""
     with pytest.raises(ValueError, match="is empty"):
         tokenizer.add_tokens([""])
@@ -102,11 +111,52 @@ def test_pairs_have_types_and_sequences(words):
     assert row["token_type_ids"] == [0] * (row.sequence_ids().count(0) + 2) + [1] * (
         row.sequence_ids().count(1) + 1
     )
-    assert row.encodings[0].char_to_token(4) == row.tokens().index(
-        "d" if "d" in row.tokens() else "dog"
-    )
-    assert row.char_to_token(0, 0, sequence=1) == row.sequence_ids().index(1)
+    assert row.encodings[0].char_to_token(4) == row.tokens().index("dog")
+    assert row.char_to_token(4) == row.char_to_token(0, 4) == row.tokens().index("dog")
+    assert row.char_to_token(0, 0, sequence_index=1) == row.sequence_ids().index(1)
     assert row.char_to_token(0, 3) is None  # a space
+
+
+def test_positions_are_looked_up_in_one_row_or_a_named_one(words):
+    batch = words(["the dog", "lazy"])
+    assert batch.char_to_token(1, 0) == 1
+    assert batch.word_to_tokens(1, 0) == (1, len(batch.tokens(1)) - 1)
+    assert batch.word_to_tokens(1, 3) is None
+    assert batch.token_to_chars(0, 1) == (0, 3)
+    assert batch.token_to_chars(0, 0) is None and batch.token_to_chars(0, -1) is None
+    for look in (batch.char_to_token, batch.word_to_tokens, batch.token_to_chars):
+        with pytest.raises(ValueError, match="there are 2 rows; give the row, then 0"):
+            look(0)
+
+
+def test_keys_are_attributes_too(words):
+    row = words("the dog")
+    assert row.input_ids is row["input_ids"]
+    with pytest.raises(AttributeError, match=r"no 'labels'; its keys are \['input_ids', 'token_"):
+        row.labels  # noqa: B018
+    assert copy.deepcopy(row).tokens() == row.tokens()
+    assert pickle.loads(pickle.dumps(row)).encodings == row.encodings
+
+
+def test_what_a_caller_changes_is_the_callers_own(words):
+    row = words("the dog")
+    row.input_ids.append(7)
+    row.attention_mask.clear()
+    assert len(row.encodings[0]) == len(row.encodings[0].attention_mask) == len(row.tokens())
+
+
+def test_a_tokenizer_can_be_copied(words, pieces):
+    for tokenizer in (copy.deepcopy(words), pickle.loads(pickle.dumps(pieces))):
+        tokenizer.add_tokens("quick")
+        assert "quick" in tokenizer.tokenize("xquickx")
+    assert "quick" not in words.tokenize("xquickx") + pieces.tokenize("xquickx")
+
+
+def test_lists_of_special_tokens_and_of_all(words):
+    assert words.all_special_tokens == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert words.all_special_ids == [0, 1, 2, 3, 4]
+    vocab = words.get_vocab()
+    assert vocab == words.vocab and vocab is not words.vocab
 
 
 def test_a_template_of_ones_own():
@@ -138,7 +188,13 @@ def test_arrays_are_int64_and_of_one_length(words):
         == (2, max(map(len, batch.encodings)))
     )
     assert words("the", return_tensors="np")["input_ids"].shape == (1, 3)
-    assert words([], return_tensors="np")["input_ids"].shape[0] == 0
+    empty = words([], padding=True, return_tensors="np", return_offsets_mapping=True)
+    assert (empty.input_ids.shape, empty.offset_mapping.shape) == ((0, 0), (0, 0, 2))
+    blank = words("", add_special_tokens=False, return_tensors="np", return_offsets_mapping=True)
+    assert (blank.input_ids.shape, blank.offset_mapping.shape) == ((1, 0), (1, 0, 2))
+    with pytest.raises(ValueError, match="a max_length that leaves room for text beside the sp"):
+        words("the dog", padding=True, truncation=True, max_length=2, return_tensors="np",
+              return_overflowing_tokens=True)  # fmt: skip
     with pytest.raises(ValueError, match=r"rows of \d+ to \d+ tokens make no array"):
         words(["the", "the dog"], return_tensors="np")
 
@@ -232,6 +288,40 @@ def test_encode_takes_one_text(words):
 def test_what_a_tokenizer_cannot_be_built_of(arguments, message):
     with pytest.raises(ValueError, match=message):
         CharTokenizer({"a": 0}, **arguments)
+
+
+def test_roles_are_a_dict():
+    with pytest.raises(TypeError, match=r"special_tokens is a list; give a dict, as \{'pad_token'"):
+        CharTokenizer({"a": 0}, special_tokens=["a"])
+
+
+def test_what_the_files_say_can_be_overridden(words, tmp_path):
+    words.save_pretrained(tmp_path)
+    tokenizer = Tokenizer.from_pretrained(
+        tmp_path, padding_side="left", lowercase=False, pad_token="[MASK]", bos_token="[CLS]"
+    )
+    assert (tokenizer.padding_side, tokenizer.lowercase) == ("left", False)
+    assert (tokenizer.pad_token, tokenizer.bos_token) == ("[MASK]", "[CLS]")
+    assert tokenizer.unk_token == "[UNK]"
+    with pytest.raises(TypeError, match="pad_side"):
+        Tokenizer.from_pretrained(tmp_path, pad_side="left")
+    with pytest.raises(FileNotFoundError, match="nothing is downloaded here: give a folder"):
+        Tokenizer.from_pretrained("bert-base-uncased")
+
+
+def test_the_size_of_the_vocabulary_stays_through_files(characters, tmp_path):
+    tokenizer = copy.deepcopy(characters)
+    tokenizer.add_tokens(["<x>", "fox"])
+    tokenizer.save_pretrained(tmp_path)
+    again = Tokenizer.from_pretrained(tmp_path)
+    assert (len(again), again.vocab_size) == (len(tokenizer), len(characters))
+    assert again.tokenize("a<x>fox") == ["a", "<x>", "fox"]
+
+
+@pytest.mark.parametrize("module", [tokenizers, tokenizers.characters, tokenizers.kinds])
+def test_the_examples_are_true(module):
+    results = doctest.testmod(module)
+    assert results.attempted >= 2 and not results.failed
 
 
 def test_model_max_length_stands_for_max_length(words):

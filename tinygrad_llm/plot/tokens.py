@@ -133,8 +133,9 @@ def by_vocabulary(
     """Lines over the size of the vocabulary, in panels side by side, such as one a language.
 
     panels: the name of a panel -> the name of a line -> (sizes, values). The sizes stand on a
-        logarithmic axis. Lines of one name look alike in all panels; one of a single size is a
-        point. share: the values are shares, on an axis from 0 % to 100 %; else from 0 on.
+        logarithmic axis. Lines of one name look alike in all panels; a line that others cover
+        is seen behind them, for it is wider; one of a single size is a point, with its name.
+    share: the values are shares, on an axis from 0 % to 100 %; else from 0 on.
     Returns the figure. Raises ValueError for no panels, a line with sizes and values of unequal
     numbers, and sizes that are not positive.
     """
@@ -151,7 +152,8 @@ def by_vocabulary(
         handles: dict[str, Any] = {}
         for axes, (panel, lines) in zip(grid[0], panels.items()):
             for name, line in lines.items():
-                handles[name] = _line(axes, names.index(name), name, line)
+                handles[name] = _line(axes, names.index(name), len(names), name, line)
+            _name_points(axes, lines)
             axes.set(xscale="log", title=readable(panel), xlabel="tokens in the vocabulary")
             _scale(axes, share)
         grid[0, 0].set_ylabel(readable(ylabel))
@@ -161,15 +163,28 @@ def by_vocabulary(
     return figure
 
 
-def _line(axes: Any, i: int, name: str, line: tuple[Numbers, Numbers]) -> Any:
+def _line(axes: Any, i: int, count: int, name: str, line: tuple[Numbers, Numbers]) -> Any:
+    """Line i of `count`: the sooner it is drawn, and so covered, the wider it is."""
     x, y = (series(values, name) for values in line)
     if len(x) != len(y):
         raise ValueError(f"{name}: {len(x)} sizes for {len(y)} values: give one for each")
     if (x <= 0).any():
         raise ValueError(f"{name}: a size of {x.min():g} has no logarithm: give positive ones")
-    style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "markersize": 4}
+    wider = min(count - 1 - i, 6)
+    style: dict[str, Any] = {"linewidth": 1.3 + 0.5 * wider, "markersize": 4 + 0.9 * wider}
+    style |= {"color": COLOURS[i % len(COLOURS)]}
     style |= {"marker": MARKERS[i % len(MARKERS)], "linestyle": DASHES[i % len(DASHES)]}
     return axes.plot(x, y, clip_on=False, **style)[0]
+
+
+def _name_points(axes: Any, lines: Mapping[str, tuple[Numbers, Numbers]]) -> None:
+    """Names of the points, under and over them in turn: two that are one place are both read."""
+    points = [(name, *line) for name, line in lines.items() if len(line[0]) == 1]
+    for i, (name, x, y) in enumerate(points):
+        side = {"va": "bottom" if i % 2 else "top", "xytext": (0, 8 if i % 2 else -8)}
+        place = {"ha": "center", "textcoords": "offset points", "fontsize": 8, "color": GREY}
+        place["bbox"] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
+        axes.annotate(readable(name), (x[0], y[0]), **side, **place)
 
 
 def _scale(axes: Any, share: bool) -> None:

@@ -1,28 +1,32 @@
-"""Tokens that are found in a text as they are written, before anything else is done to it."""
+"""Tokens that are found in a text before it is cut: their flags, and where they stand."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import regex
 
 from tinygrad_llm.tokenizers.checks import check_token, shown
 
+UNNUMBERED = -1
+"""The id of an added token that gets its number from a vocabulary."""
+
 
 class AddedToken(NamedTuple):
     """A token that is never cut, such as "[MASK]"; found in the text in exactly this case.
 
-    content, id: what is written, and its number.
-    special: left out by `decode(..., skip_special_tokens=True)`.
+    content, id: what is written, and its number; `Tokenizer.add_tokens` numbers one without.
+    special: left out by `decode(..., skip_special_tokens=True)`. True where nothing is said, unlike
+        Hugging Face's.
     lstrip, rstrip: white space before or after it is taken into the token.
     single_word: only where no letter, mark, digit or underscore touches it.
     normalized: looked for in the normalized text, not in the original.
     """
 
     content: str
-    id: int
+    id: int = UNNUMBERED
     special: bool = True
     lstrip: bool = False
     rstrip: bool = False
@@ -112,3 +116,50 @@ def check_added(tokens: Iterable[AddedToken], vocab: dict[str, int]) -> None:
             raise ValueError(
                 f"{shown(token.content)} has the ids {ids[token.content]} and {token.id}; keep one"
             )
+
+
+def number(tokens: Any, special: bool, vocab: Mapping[str, int]) -> list[AddedToken]:
+    """Added tokens from one or several strings and added tokens, each once: with their ids in the
+    vocabulary, or the next ones. Raises what `Tokenizer.add_tokens` does."""
+    if isinstance(tokens, (str, AddedToken)):
+        tokens = [tokens]
+    if not isinstance(tokens, Iterable) or isinstance(tokens, (bytes, Mapping)):
+        raise TypeError(f"tokens is {shown(tokens)}; give a string, an AddedToken, or a list")
+    found: dict[str, AddedToken] = {}
+    free = max(vocab.values(), default=-1) + 1
+    for given in tokens:
+        token = _as_added(given, special)
+        number = vocab.get(token.content, free)
+        if token.content in found:
+            number = found[token.content].id
+        elif number == free:
+            free += 1
+        if token.id not in (UNNUMBERED, number):
+            raise ValueError(
+                f"{shown(token.content)} has the id {token.id}, but would get {number}; leave the "
+                "id out"
+            )
+        found[token.content] = token._replace(id=number)
+    return list(found.values())
+
+
+def _as_added(token: Any, special: bool) -> AddedToken:
+    """Ordinary tokens that are given as strings are looked for in normalized text, special ones as
+    they are written."""
+    if isinstance(token, str):
+        token = AddedToken(token, special=special, normalized=not special)
+    if not isinstance(token, AddedToken):
+        raise TypeError(f"tokens has {shown(token)}; give strings or AddedTokens")
+    check_token(token.content, 0)
+    return token._replace(special=True) if special else token
+
+
+def with_special(
+    common: Mapping[str, Any], special_tokens: Sequence[str], vocab: Mapping[str, int]
+) -> dict[str, Any]:
+    """The arguments for a trained tokenizer whose special tokens are all found, with a role or
+    without."""
+    given = common.get("added_tokens", ())
+    named = {token.content for token in given}
+    more = [AddedToken(token, vocab[token]) for token in special_tokens if token not in named]
+    return {**common, "added_tokens": [*given, *more]}

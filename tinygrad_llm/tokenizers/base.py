@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from tinygrad_llm.tokenizers.added import AddedToken, Finder, check_added
+from tinygrad_llm.tokenizers.added import AddedToken
+from tinygrad_llm.tokenizers.assemble import assemble
+from tinygrad_llm.tokenizers.attributes import Checked
 from tinygrad_llm.tokenizers.batch import BatchEncoding, as_arrays, collect
 from tinygrad_llm.tokenizers.bytemap import to_utf8
-from tinygrad_llm.tokenizers.checks import check_length, check_vocab, row_of
-from tinygrad_llm.tokenizers.encoding import Encoding
-from tinygrad_llm.tokenizers.lengths import SIDES, pad, truncate
-from tinygrad_llm.tokenizers.request import Request
-from tinygrad_llm.tokenizers.roles import ROLES, Role, RoleId, conventional_roles
+from tinygrad_llm.tokenizers.checks import (
+    check_length,
+    check_names,
+    check_side,
+    row_of,
+)
+from tinygrad_llm.tokenizers.collate import collate
+from tinygrad_llm.tokenizers.encoding import Columns, Encoding
+from tinygrad_llm.tokenizers.lengths import pad
+from tinygrad_llm.tokenizers.published import read_folder, save_folder
+from tinygrad_llm.tokenizers.request import Arguments, Request
+from tinygrad_llm.tokenizers.roles import ROLES
+from tinygrad_llm.tokenizers.sections import Cutter, Normalized
 from tinygrad_llm.tokenizers.template import Template
-
-Columns = tuple[list[int], list[int], list[int], list[int]]
-"""Of the tokens of a text: ids, starts and ends (exclusive) in it, numbers of their words."""
+from tinygrad_llm.tokenizers.vocabulary import Vocabulary
 
 Kind = TypeVar("Kind", bound="Tokenizer")
 
 
-class Tokenizer(ABC):
+class Tokenizer(Vocabulary):
     """Turns texts into rows of ids for a model, and ids into text; base of the three kinds.
 
     It is called as Hugging Face's tokenizers are: `tokenizer(texts, padding=True)`.
 
     vocab: token -> id.
-    added_tokens: found in a text as they are written; those of the vocabulary that have a role, and
-        those of the template, are among them without being named.
-    template: what is put around one text and around two.
+    added_tokens: found in a text as they are written, or in the normalized text where they say so;
+        those of the vocabulary that have a role, and those of the template, are among them without
+        being named.
+    template: what is put around one text and around two; may be set.
     special_tokens: role -> token, such as {"pad_token": "[PAD]"}; the roles are unk_token,
         pad_token, cls_token, sep_token, mask_token, bos_token and eos_token, and each token is also
         there as `tokenizer.pad_token`, its id as `tokenizer.pad_token_id`, both None for a role
         that nobody has. Where nothing is given, the tokens that are there under their usual names
         get their roles: "[PAD]" or "<pad>", and so on.
-    model_max_length: what truncation and padding take where no max_length is given.
-    padding_side, truncation_side: "right" or "left".
+    model_max_length: what truncation and padding take where no max_length is given; may be set, as
+    padding_side, truncation_side ("right" or "left") and
     model_input_names: the keys that a call answers.
 
     Raises TypeError and ValueError, naming what is wrong: a role or the template names a token that
@@ -48,20 +57,10 @@ class Tokenizer(ABC):
     kind: ClassVar[str]
     """Its name in `KINDS`."""
 
-    unk_token = Role()
-    pad_token = Role()
-    cls_token = Role()
-    sep_token = Role()
-    mask_token = Role()
-    bos_token = Role()
-    eos_token = Role()
-    unk_token_id = RoleId()
-    pad_token_id = RoleId()
-    cls_token_id = RoleId()
-    sep_token_id = RoleId()
-    mask_token_id = RoleId()
-    bos_token_id = RoleId()
-    eos_token_id = RoleId()
+    model_max_length = Checked(check_length)
+    padding_side = Checked(check_side)
+    truncation_side = Checked(check_side)
+    model_input_names = Checked(check_names)
 
     def __init__(
         self,
@@ -75,76 +74,35 @@ class Tokenizer(ABC):
         truncation_side: str = "right",
         model_input_names: Sequence[str] = ("input_ids", "attention_mask"),
     ):
-        for name, side in (("padding_side", padding_side), ("truncation_side", truncation_side)):
-            if side not in SIDES:
-                raise ValueError(f"{name} is {side!r}; give 'left' or 'right'")
-        check_vocab(vocab)
-        check_added(added_tokens, dict(vocab))
-        self.vocab = {**vocab, **{token.content: token.id for token in added_tokens}}
-        self.special_tokens = _roles(special_tokens, self.vocab)
-        self.template = template or self._usual_template()
-        self.added_tokens = list(added_tokens)
-        self.model_max_length = check_length(model_max_length)
+        super().__init__(vocab, added_tokens, special_tokens)
+        self.model_max_length = model_max_length
         self.padding_side = padding_side
         self.truncation_side = truncation_side
-        self.model_input_names = tuple(model_input_names)
-        self._look_for_added()
+        self.model_input_names = model_input_names
+        self.template = self._usual_template() if template is None else template
 
     def _usual_template(self) -> Template:
         return Template.plain()
 
-    def _look_for_added(self) -> None:
-        """Take special tokens with a role or a place in the template among the added ones, and
-        look for all of them from now on."""
-        added = {token.content: token for token in self.added_tokens}
-        for content in (*self.special_tokens.values(), *self.template.special_tokens()):
-            if content not in self.vocab:
-                raise ValueError(f"template: {content!r} is not in the vocabulary")
-            added.setdefault(content, AddedToken(content, self.vocab[content]))
-        self.added_tokens = sorted(added.values(), key=lambda token: token.id)
-        self._tokens = {id: token for token, id in self.vocab.items()}
-        self._special_ids = {token.id for token in self.added_tokens if token.special}
-        self._added_ids = {token.id for token in self.added_tokens}
-        self._finder = Finder({t.content: t for t in self.added_tokens if self._is_early(t)})
-
-    def _is_early(self, token: AddedToken) -> bool:
-        """Whether an added token is looked for in the text as it is written."""
-        return True
-
-    def add_tokens(self, tokens: str | Sequence[str], special: bool = False) -> int:
-        """Put tokens at the end of the vocabulary, which are found in texts as they are written;
-        returns how many of them are new. A model needs a row of its embedding for each.
-
-        Raises:
-            ValueError: a token is empty.
-        """
-        new = [tokens] if isinstance(tokens, str) else list(tokens)
-        new = [token for token in dict.fromkeys(new) if token not in self.vocab]
-        first = max(self.vocab.values(), default=-1) + 1
-        added = [AddedToken(token, first + i, special) for i, token in enumerate(new)]
-        check_added(added, self.vocab)
-        self.vocab |= {token.content: token.id for token in added}
-        self.added_tokens += added
-        self._look_for_added()
-        return len(added)
-
-    def set_role(self, role: str, token: str | None) -> None:
-        """Give a role to a token of the vocabulary; `tokenizer.pad_token = token` does it too. None
-        takes the role away. ValueError where there is no such role or token."""
-        roles = {k: v for k, v in self.special_tokens.items() if k != role}
-        self.special_tokens = _roles(roles if token is None else {**roles, role: token}, self.vocab)
-        self._look_for_added()
-
     @property
-    def vocab_size(self) -> int:
-        """How many tokens there are, added ones included."""
-        return len(self.vocab)
+    def template(self) -> Template:
+        """What is put around one text and around two."""
+        return self._template
 
-    def __len__(self) -> int:
-        return len(self.vocab)
+    @template.setter
+    def template(self, template: Template) -> None:
+        if not isinstance(template, Template):
+            raise TypeError(f"template is of type {type(template).__name__}; give a Template")
+        for content in template.special_tokens():
+            if content not in self.vocab:
+                raise ValueError(f"template: {content!r} is not in the vocabulary; add it first")
+        self._template = template
+        self._look_for_added()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} tokens, {self.special_tokens})"
+    def _look_for_added(self) -> None:
+        """Find added tokens, those with a role and those of the template in texts from now on."""
+        self._number(self.template.special_tokens())
+        self._cutter = Cutter(self.added_tokens, self._normalize, self._pieces)
 
     def __call__(
         self,
@@ -171,7 +129,7 @@ class Tokenizer(ABC):
 
         Args:
             text, text_pair: a string, or a list of them; with is_split_into_words a list of words,
-                or a list of such lists.
+                or a list of such lists. A list of pairs (text, text_pair) can stand for both.
             add_special_tokens: put the template around them.
             padding: True or "longest": to the longest row; "max_length": to max_length.
             truncation: True or "longest_first": the longer text of a pair gives way; "only_first"
@@ -192,7 +150,23 @@ class Tokenizer(ABC):
             ValueError: an argument does not fit the others, as padding without a pad_token; or a
                 text holds a lone surrogate.
         """
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "text", "text_pair")}
+        arguments = Arguments(
+            add_special_tokens=add_special_tokens,
+            padding=padding,
+            truncation=truncation,
+            max_length=max_length,
+            stride=stride,
+            is_split_into_words=is_split_into_words,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            truncation_side=truncation_side,
+            return_tensors=return_tensors,
+            return_token_type_ids=return_token_type_ids,
+            return_attention_mask=return_attention_mask,
+            return_overflowing_tokens=return_overflowing_tokens,
+            return_special_tokens_mask=return_special_tokens_mask,
+            return_offsets_mapping=return_offsets_mapping,
+        )
         request = Request.of(self, arguments)
         texts, pairs, many = request.texts(text, text_pair)
         rows = [self._encode(*both, request) for both in zip(texts, pairs)]
@@ -205,13 +179,49 @@ class Tokenizer(ABC):
             return batch
         return BatchEncoding({key: column[0] for key, column in batch.items()}, batch.encodings)
 
+    def pad(
+        self,
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Bring rows that were encoded one by one to one length, as a collator does.
+
+        rows: a list of dicts with input_ids and what else belongs to a row, or a dict of lists of
+            rows. Masks, types and spans are padded too, and an attention_mask is made where there
+            is none; other columns, such as labels, are left as they are, and with
+            return_tensors="np" become arrays where their entries are equally long.
+
+        The other arguments are those of a call. Raises what a call does; TypeError and ValueError
+        where rows are no such rows.
+        """
+        if max_length is not None and padding != "max_length":
+            raise ValueError("max_length goes with padding='max_length'; leave it out or give both")
+        arguments = Arguments(
+            padding=padding,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=padding_side,
+            return_attention_mask=return_attention_mask,
+            return_tensors=return_tensors,
+        )
+        request = Request.of(self, arguments)
+        mask = "attention_mask" in request.keys
+        return collate(rows, request.padding, mask, return_tensors == "np")
+
     def encode(
         self,
         text: str | Sequence[str],
         text_pair: str | Sequence[str] | None = None,
         **arguments: Any,
-    ) -> list[int]:
-        """The ids of one text, or of a pair, with special tokens; arguments as for a call."""
+    ) -> Any:
+        """The ids of one text, or of a pair, with special tokens: the input_ids of a call, whose
+        arguments it takes. A list of integers; with return_overflowing_tokens a list of rows, with
+        return_tensors="np" an array (B, T)."""
         if not isinstance(text, str) and not arguments.get("is_split_into_words"):
             raise TypeError(
                 f"encode takes one text, not {type(text).__name__}; call the tokenizer for many"
@@ -225,7 +235,8 @@ class Tokenizer(ABC):
         return self(text, text_pair, add_special_tokens=add_special_tokens).tokens()
 
     def decode(self, ids: int | Iterable[int], skip_special_tokens: bool = False) -> str:
-        """The text of a row of ids (any iterable of integers, an array too).
+        """The text of a row of ids (any iterable of integers, an array too). Added tokens are
+        written as the vocabulary has them, also those that were found in normalized text.
 
         Raises:
             TypeError: one of them is no integer.
@@ -242,50 +253,23 @@ class Tokenizer(ABC):
         """The text of each row of ids."""
         return [self.decode(row, skip_special_tokens) for row in rows]
 
-    def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or of each in a list; of an unknown one, that of unk_token.
-
-        Raises:
-            ValueError: a token is unknown and there is no unk_token.
-        """
-        if isinstance(tokens, str):
-            return self._id_of(tokens)
-        return [self._id_of(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: Any) -> Any:
-        """The token of an id, or of each in a list.
-
-        Raises:
-            ValueError: an id is not in the vocabulary.
-        """
-        tokens = self._tokens
-        try:
-            return [tokens[id] for id in ids] if isinstance(ids, Iterable) else tokens[ids]
-        except KeyError as error:
-            raise ValueError(
-                f"id {error.args[0]} is not in the vocabulary of {len(self)} tokens; decode ids "
-                "made with this vocabulary"
-            ) from None
-
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the tokenizer into a folder, which is made where it is missing, in the files that
         Hugging Face's libraries read: tokenizer.json, tokenizer_config.json, and the vocabulary."""
-        from tinygrad_llm.tokenizers.published import save_folder
-
         save_folder(self, folder)
 
     @classmethod
-    def from_pretrained(cls: type[Kind], folder: str | os.PathLike[str]) -> Kind:
-        """The tokenizer of a folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt.
+    def from_pretrained(cls: type[Kind], folder: str | os.PathLike[str], **overrides: Any) -> Kind:
+        """The tokenizer of a folder with tokenizer.json, vocab.txt, or vocab.json and merges.txt;
+        nothing is downloaded. `Tokenizer.from_pretrained` gives the kind that is there.
 
-        `Tokenizer.from_pretrained` gives the kind that is there.
+        overrides: arguments of the class, or roles, that count for more than what the files say,
+            such as padding_side="left".
 
         Raises:
             FileNotFoundError: there is no such folder, or none of these files in it.
             ValueError: a file is broken, holds what we cannot do, or another kind than the class.
         """
-        from tinygrad_llm.tokenizers.published import read_folder
-
         kind, arguments = read_folder(folder)
         found = KINDS[kind]
         if not issubclass(found, cls):
@@ -293,7 +277,9 @@ class Tokenizer(ABC):
                 f"{folder} holds a {found.__name__}, not a {cls.__name__}; use "
                 f"{found.__name__}.from_pretrained"
             )
-        return found(**arguments)
+        roles = {role: overrides.pop(role) for role in ROLES if role in overrides}
+        roles = {**arguments["special_tokens"], **roles}
+        return found(**{**arguments, "special_tokens": roles, **overrides})
 
     def __init_subclass__(cls) -> None:
         if "kind" in cls.__dict__:
@@ -304,17 +290,7 @@ class Tokenizer(ABC):
         texts = [self._read(text, 0, request.words)]
         if text_pair is not None:
             texts.append(self._read(text_pair, 1, request.words))
-        special = self.template.count(len(texts) == 2) if request.add_special_tokens else 0
-        windows = [[text] for text in texts]
-        if request.truncation:
-            windows = truncate(texts, special, request.truncation)
-        combinations = _combinations(windows) if request.overflowing else [[w[0] for w in windows]]
-        rows = [
-            self.template.fill(parts, self.vocab.__getitem__, request.add_special_tokens)
-            for parts in combinations
-        ]
-        rows[0].overflowing = rows[1:]
-        return rows[0]
+        return assemble(texts, self.template, self.vocab.__getitem__, request)
 
     def _read(self, text: Any, sequence: int, words: bool) -> Encoding:
         """A text, or a list of words, without special tokens around it."""
@@ -339,55 +315,20 @@ class Tokenizer(ABC):
     def _columns(self, text: str) -> Columns:
         """The tokens of a text: added ones, and the pieces of what stands between them."""
         to_utf8(text)
-        columns: Columns = ([], [], [], [])
-        ids, starts, ends, words = columns
-        for start, end, added in self._finder.sections(text):
-            if not ids and not added and end == len(text):
-                return self._pieces(text)
-            own = ([added.id], [0], [end - start], [0]) if added else self._pieces(text[start:end])
-            word = words[-1] + 1 if words else 0
-            ids += own[0]
-            starts += [start + first for first in own[1]]
-            ends += [start + last for last in own[2]]
-            words += [word + number for number in own[3]]
-        return columns
+        return self._cutter.columns(text)
+
+    def _normalize(self, text: str) -> Normalized:
+        """What is done to a text before it is cut."""
+        return text, None
 
     @abstractmethod
     def _pieces(self, text: str) -> Columns:
-        """The tokens of a text without added ones; words are counted from 0."""
+        """The tokens of a normalized text without added ones; words are counted from 0."""
 
     @abstractmethod
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         """The text of tokens."""
 
-    def _id_of(self, token: str) -> int:
-        id = self.vocab.get(token, self.unk_token_id)
-        if id is None:
-            raise ValueError(f"{token!r} is not in the vocabulary, and there is no unk_token")
-        return id
-
 
 KINDS: dict[str, type[Tokenizer]] = {}
 """Each kind of tokenizer by its name."""
-
-
-def _roles(special_tokens: Mapping[str, str] | None, vocab: dict[str, int]) -> dict[str, str]:
-    """The roles that were given, held against the vocabulary, or else the usual ones."""
-    if special_tokens is None:
-        return conventional_roles(vocab)
-    for role, token in special_tokens.items():
-        if role not in ROLES:
-            raise ValueError(f"special_tokens: {role!r} is no role; there are {list(ROLES)}")
-        if token not in vocab:
-            raise ValueError(f"{role} {token!r} is not in the vocabulary; use add_tokens first")
-    return dict(special_tokens)
-
-
-def _combinations(windows: list[list[Encoding]]) -> Iterable[list[Encoding]]:
-    """What stays of each text, then all others: each window of the first with each of the second,
-    and at the end the first window of the first with the others of the second."""
-    if len(windows) == 1:
-        return [[window] for window in windows[0]]
-    (first, *others), seconds = windows
-    rows = [[a, b] for a in others for b in seconds]
-    return [[first, seconds[0]], *rows, *([first, b] for b in seconds[1:])]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import operator
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.tokenizers.bytemap import to_utf8
@@ -22,7 +24,16 @@ def shown(text: Any) -> str:
     """A token as an error shows it: repr, cut where it is long."""
     if isinstance(text, str) and len(text) > _SHOWN:
         return f"{text[:_SHOWN]!r}... ({len(text)} characters)"
-    return repr(text)
+    return reprlib.repr(text)
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a file, without the mark that some editors put first; ValueError where it is not
+    UTF-8, OSError where it cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
 def is_integer(value: Any) -> bool:
@@ -80,6 +91,11 @@ def check_training(texts: Any, vocab_size: Any, special_tokens: Any, min_frequen
         raise ValueError(f"min_frequency must be at least 1, not {min_frequency}")
     if isinstance(special_tokens, str):
         raise TypeError("special_tokens is one string; give a list of strings")
+    if isinstance(special_tokens, Mapping):
+        raise TypeError(
+            "special_tokens is a dict; for training give a list of tokens, and roles afterwards, "
+            "as tokenizer.pad_token = '[PAD]'"
+        )
     if not isinstance(special_tokens, Sequence):
         raise TypeError(f"special_tokens is a {type(special_tokens).__name__}; give a list")
     for place, token in enumerate(special_tokens):
@@ -88,26 +104,44 @@ def check_training(texts: Any, vocab_size: Any, special_tokens: Any, min_frequen
         check_token(token, place)
 
 
-def check_length(length: Any) -> int | None:
-    """A model_max_length; TypeError where it is no integer, ValueError where it is below 1."""
+def check_length(name: str, length: Any) -> int | None:
+    """A length; TypeError where it is no integer, ValueError where it is below 1."""
     if length is not None and not is_integer(length):
-        raise TypeError(f"model_max_length is {length!r}; give an integer, or None for no limit")
+        raise TypeError(f"{name} is {length!r}; give an integer, or None for no limit")
     if length is not None and length < 1:
-        raise ValueError(f"model_max_length is {length}; give 1 or more, or None for no limit")
+        raise ValueError(f"{name} is {length}; give 1 or more, or None for no limit")
     return None if length is None else int(length)
+
+
+def check_side(name: str, side: Any) -> str:
+    """ValueError where it is neither "left" nor "right"."""
+    if side not in ("left", "right"):
+        raise ValueError(f"{name} is {side!r}; give 'left' or 'right'")
+    return side
+
+
+def check_names(name: str, names: Any) -> tuple[str, ...]:
+    """TypeError where it is no list of strings."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(f"{name} is {names!r}; give a list of strings")
+    if not all(isinstance(one, str) for one in names):
+        raise TypeError(f"{name} is {names!r}; give a list of strings")
+    return tuple(names)
 
 
 def row_of(ids: Any) -> list[int]:
     """Python integers of one row. ValueError where there are several rows, TypeError where there
     is something else than integers."""
+    if isinstance(ids, str):
+        raise TypeError(f"ids is the text {shown(ids)}; give integers, as encode makes them")
     if hasattr(ids, "tolist"):
         ids = ids.tolist()
-    if not isinstance(ids, (str, int)):
+    if not isinstance(ids, int):
         try:
             ids = list(ids)
         except TypeError:
             raise TypeError(f"ids is a {type(ids).__name__}; give integers") from None
-    row: list[Any] = [ids] if isinstance(ids, (str, int)) else ids
+    row: list[Any] = [ids] if isinstance(ids, int) else ids
     if any(isinstance(id, (list, tuple)) for id in row):
         raise ValueError("decode takes one row of ids; use batch_decode for several")
     try:

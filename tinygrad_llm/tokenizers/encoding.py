@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Span = tuple[int, int]
+
+
+class Columns(NamedTuple):
+    """The tokens of a text, in lists of T entries each, as a model cuts it.
+
+    ids: numbers in the vocabulary.
+    starts, ends: the spans [start, end) of characters of the text that the tokens come from.
+    words: which word of the text a token is of, counted from 0.
+    """
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+    words: list[int]
+
+    @classmethod
+    def empty(cls) -> Columns:
+        """No tokens."""
+        return cls([], [], [], [])
+
+    def traced(self, spans: Sequence[Span] | None) -> Columns:
+        """The same tokens with their places in another text: spans of its characters, one for each
+        character of this text; None where both texts have the same places."""
+        if spans is None:
+            return self
+        starts = [spans[start][0] for start in self.starts]
+        # A space that was put before the text ends at 0, where it begins.
+        ends = [spans[end - 1][1] if end else 0 for end in self.ends]
+        return Columns(self.ids, starts, ends, self.words)
+
 
 COLUMNS = (
     "ids",
@@ -59,13 +91,27 @@ class Encoding:
         """The tokens start to stop (exclusive)."""
         return Encoding(*(column[start:stop] for column in self.columns()))
 
-    def char_to_token(self, position: int, sequence: int = 0) -> int | None:
+    def char_to_token(self, position: int, sequence_index: int = 0) -> int | None:
         """The first token that covers a character of the text (0) or of the second text (1); None
         where none does, as at a space."""
         for place, (start, end) in enumerate(self.offsets):
-            if self.sequence_ids[place] == sequence and start <= position < end:
+            if self.sequence_ids[place] == sequence_index and start <= position < end:
                 return place
         return None
+
+    def word_to_tokens(self, word: int, sequence_index: int = 0) -> Span | None:
+        """The tokens [start, end) of a word of the text (0) or of the second text (1); None where
+        there is no such word."""
+        of_word = zip(self.word_ids, self.sequence_ids)
+        places = [i for i, found in enumerate(of_word) if found == (word, sequence_index)]
+        return (places[0], places[-1] + 1) if places else None
+
+    def token_to_chars(self, token: int) -> Span | None:
+        """The characters [start, end) of its text that the token at this place comes from; None for
+        one that stands in no text, and where there is no such place."""
+        if not 0 <= token < len(self) or self.sequence_ids[token] is None:
+            return None
+        return self.offsets[token]
 
 
 def outside(id: int, token: str, type_id: int, attention: int = 1) -> Encoding:

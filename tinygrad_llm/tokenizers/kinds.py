@@ -1,91 +1,25 @@
-"""The three kinds of tokenizers: by characters, byte-level BPE, WordPiece."""
+"""Byte-level BPE and WordPiece as whole tokenizers; that by characters is in `characters`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tinygrad_llm.tokenizers.added import WHITE_SPACE, AddedToken, Finder
-from tinygrad_llm.tokenizers.base import Columns, Tokenizer
+from tinygrad_llm.tokenizers.added import WHITE_SPACE, with_special
+from tinygrad_llm.tokenizers.base import Tokenizer
 from tinygrad_llm.tokenizers.bpe import BPE, train_bpe
 from tinygrad_llm.tokenizers.bytemap import to_utf8
 from tinygrad_llm.tokenizers.checks import check_training
 from tinygrad_llm.tokenizers.composition import compose
-from tinygrad_llm.tokenizers.encoding import Span
-from tinygrad_llm.tokenizers.patterns import GPT2
+from tinygrad_llm.tokenizers.encoding import Columns, Span
+from tinygrad_llm.tokenizers.sections import Normalized
 from tinygrad_llm.tokenizers.template import Template
 from tinygrad_llm.tokenizers.wordpiece import (
     SPECIAL_TOKENS,
-    Piece,
     WordPiece,
     join_pieces,
     train_wordpiece,
 )
-
-
-class CharTokenizer(Tokenizer):
-    """One character (code point), one token.
-
-    vocab: character -> id, special tokens among them; common: as for `Tokenizer`.
-
-    A character that the vocabulary has not is unk_token, or a ValueError where there is none.
-    """
-
-    kind = "char"
-
-    def __init__(self, vocab: Mapping[str, int], **common: Any):
-        super().__init__(vocab, **common)
-        self._characters = {token: id for token, id in self.vocab.items() if len(token) == 1}
-
-    @classmethod
-    def train(
-        cls,
-        texts: Iterable[str],
-        vocab_size: int | None = None,
-        special_tokens: Sequence[str] = ("[PAD]", "[UNK]"),
-        min_frequency: int = 1,
-        progress: bool = False,
-        **common: Any,
-    ) -> CharTokenizer:
-        """The most frequent characters of the texts, numbered by code point after the special
-        tokens; of characters that are equally frequent the smaller ones.
-
-        vocab_size: special tokens included; None takes all characters. special_tokens: found in a
-        text as they are written. progress: show a bar that counts texts.
-
-        Raises what `check_training` does; ValueError where no text has a character, and where
-        vocab_size leaves no room for a character.
-        """
-        check_training(
-            texts, 1 if vocab_size is None else vocab_size, special_tokens, min_frequency
-        )
-        room = None if vocab_size is None else vocab_size - len(special_tokens)
-        if room is not None and room < 1:
-            raise ValueError(
-                f"vocab_size {vocab_size} leaves no room for a character beside "
-                f"{len(special_tokens)} special tokens; give {len(special_tokens) + 1} or more"
-            )
-        counts = _count_characters(texts, progress)
-        often = sorted((-n, c) for c, n in counts.items() if n >= min_frequency)[:room]
-        tokens = [*special_tokens, *sorted(c for _, c in often)]
-        vocab = {token: id for id, token in enumerate(dict.fromkeys(tokens))}
-        return cls(vocab, **_with_added(common, special_tokens, vocab))
-
-    def _pieces(self, text: str) -> Columns:
-        known, unknown = self._characters, self.unk_token_id
-        ids = [known.get(character, unknown) for character in text]
-        if None in ids:
-            place = ids.index(None)
-            raise ValueError(
-                f"character {text[place]!r} at position {place} is not in the vocabulary, and "
-                "there is no unk_token; give one in special_tokens"
-            )
-        n = len(text)
-        return ids, list(range(n)), list(range(1, n + 1)), list(range(n))
-
-    def _join(self, ids: list[int], tokens: list[str]) -> str:
-        return "".join(tokens)
 
 
 class ByteBPETokenizer(Tokenizer):
@@ -108,7 +42,7 @@ class ByteBPETokenizer(Tokenizer):
         vocab: Mapping[str, int],
         merges: Sequence[tuple[str, str]],
         *,
-        pattern: str = GPT2,
+        pattern: str = "gpt2",
         normalization: str | None = None,
         add_prefix_space: bool = False,
         ignore_merges: bool = False,
@@ -118,7 +52,7 @@ class ByteBPETokenizer(Tokenizer):
         if normalization not in (None, "NFC"):
             raise ValueError(f"normalization is {normalization!r}; give 'NFC' or None")
         self.model = BPE(vocab, merges, pattern, ignore_merges)
-        self.normalization = normalization
+        self._normalization = normalization
         self.add_prefix_space = add_prefix_space
         self.trim_offsets = trim_offsets
         super().__init__(vocab, **common)
@@ -127,6 +61,11 @@ class ByteBPETokenizer(Tokenizer):
     def merges(self) -> list[tuple[str, str]]:
         """Pairs of pieces, in the order in which they are joined."""
         return self.model.merges
+
+    @property
+    def normalization(self) -> str | None:
+        """What is done to a text first."""
+        return self._normalization
 
     @property
     def pattern(self) -> str:
@@ -145,27 +84,41 @@ class ByteBPETokenizer(Tokenizer):
         vocab_size: int,
         special_tokens: Sequence[str] = ("<|endoftext|>",),
         min_frequency: int = 2,
-        pattern: str = GPT2,
+        pattern: str = "gpt2",
         progress: bool = False,
         normalization: str | None = None,
+        add_prefix_space: bool = False,
         **common: Any,
     ) -> ByteBPETokenizer:
         """Learn merges from the texts, as `train_bpe` does, whose errors it raises; the special
-        tokens are found in a text as they are written. The other arguments are the class's."""
-        if normalization == "NFC" and not isinstance(texts, str):
-            texts = (compose(text)[0] for text in texts)
+        tokens are found in a text as they are written. The other arguments are the class's.
+
+        >>> tokenizer = ByteBPETokenizer.train(["low lower lowest"], vocab_size=260)
+        >>> tokenizer.tokenize("low slow")
+        ['low', 'Ġ', 's', 'low']
+
+        vocab_size: of the result, special tokens and the 256 bytes included; it is smaller where
+            no pair is left that stands min_frequency times in the texts.
+        """
+        check_training(texts, vocab_size, special_tokens, min_frequency)
+        rules: dict[str, Any] = {
+            "normalization": normalization,
+            "add_prefix_space": add_prefix_space,
+        }
+        prepared = (_prepared(text, **rules) for text in texts)
         vocab, merges = train_bpe(
-            texts, vocab_size, pattern, special_tokens, min_frequency, progress
+            prepared, vocab_size, pattern, special_tokens, min_frequency, progress
         )
-        common = _with_added(common, special_tokens, vocab)
-        return cls(vocab, merges, pattern=pattern, normalization=normalization, **common)
+        common = with_special(common, special_tokens, vocab)
+        return cls(vocab, merges, pattern=pattern, **rules, **common)
 
     def _columns(self, text: str) -> Columns:
-        ids, starts, ends, words = super()._columns(text)
-        if self.trim_offsets:
-            spans = [self._trimmed(text, *token) for token in zip(ids, starts, ends)]
-            starts, ends = [start for start, _ in spans], [end for _, end in spans]
-        return ids, starts, ends, words
+        columns = super()._columns(text)
+        if not self.trim_offsets:
+            return columns
+        ids, starts, ends, words = columns
+        spans = [self._trimmed(text, *token) for token in zip(ids, starts, ends)]
+        return Columns(ids, [start for start, _ in spans], [end for _, end in spans], words)
 
     def _trimmed(self, text: str, id: int, start: int, end: int) -> Span:
         """A span that neither begins nor ends with a space; an added token's, that may have taken
@@ -175,26 +128,14 @@ class ByteBPETokenizer(Tokenizer):
         start = min(start + len(inside) - len(inside.lstrip(spaces)), end)
         return start, max(start, end - len(inside) + len(inside.rstrip(spaces)))
 
+    def _normalize(self, text: str) -> Normalized:
+        return compose(text) if self.normalization else (text, None)
+
     def _pieces(self, text: str) -> Columns:
-        spans = None
-        if self.normalization:
-            text, spans = compose(text)
-        if self.add_prefix_space and text and not text.startswith(" "):
-            spans = [(0, 0), *(spans or ((i, i + 1) for i in range(len(text))))]
-            text = " " + text
-        columns: Columns = ([], [], [], [])
-        ids, starts, ends, words = columns
-        at = 0
-        for word, (length, its, first, last) in enumerate(self.model.words(text)):
-            ids += its
-            starts += [at + place for place in first]
-            ends += [at + place for place in last]
-            words += [word] * len(its)
-            at += length
-        if spans is not None:
-            starts[:] = [spans[place][0] for place in starts]
-            ends[:] = [spans[place - 1][1] for place in ends]
-        return columns
+        if not (self.add_prefix_space and _lacks_space(text)):
+            return self.model.encode(text)
+        ids, starts, ends, words = self.model.encode(f" {text}")
+        return Columns(ids, [max(n - 1, 0) for n in starts], [n - 1 for n in ends], words)
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         known = self.model.bytes_of
@@ -225,10 +166,7 @@ class WordPieceTokenizer(Tokenizer):
         **common: Any,
     ):
         self.model = WordPiece(vocab, lowercase, strip_accents, tokenize_chinese_chars, max_chars)
-        self.lowercase = lowercase
-        self.strip_accents = strip_accents
-        self.tokenize_chinese_chars = tokenize_chinese_chars
-        self.max_chars = max_chars
+        self._strip_accents = strip_accents
         super().__init__(vocab, model_input_names=model_input_names, **common)
 
     @classmethod
@@ -240,72 +178,77 @@ class WordPieceTokenizer(Tokenizer):
         special_tokens: Sequence[str] = SPECIAL_TOKENS,
         min_frequency: int = 2,
         progress: bool = False,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
         **common: Any,
     ) -> WordPieceTokenizer:
         """Learn a vocabulary from the texts, as `train_wordpiece` does, whose errors it raises; the
-        special tokens are found in a text as they are written."""
+        special tokens are found in a text as they are written. The other arguments are the class's.
+
+        >>> tokenizer = WordPieceTokenizer.train(["low lower lowest"], vocab_size=100)
+        >>> tokenizer.tokenize("Lowest"), tokenizer.vocab_size
+        (['lowe', '##s', '##t'], 21)
+
+        vocab_size: of the result, special tokens and single characters included; it is smaller, as
+            here, where no pair is left that stands min_frequency times in the texts.
+        """
+        rules: dict[str, Any] = {
+            "lowercase": lowercase,
+            "strip_accents": strip_accents,
+            "tokenize_chinese_chars": tokenize_chinese_chars,
+        }
         vocab = train_wordpiece(
-            texts, vocab_size, lowercase, special_tokens, min_frequency, progress
+            texts,
+            vocab_size,
+            special_tokens=special_tokens,
+            min_frequency=min_frequency,
+            progress=progress,
+            **rules,
         )
-        return cls(vocab, lowercase=lowercase, **_with_added(common, special_tokens, vocab))
+        return cls(vocab, **rules, **with_special(common, special_tokens, vocab))
 
-    def _is_early(self, token: AddedToken) -> bool:
-        return not token.normalized
+    @property
+    def lowercase(self) -> bool:
+        """Whether letters are made small."""
+        return self.model.normalizer.lowercase
 
-    def _look_for_added(self) -> None:
-        super()._look_for_added()
-        normalize = self.model.normalizer.normalize
-        later = {normalize(token.content): token for token in self.added_tokens if token.normalized}
-        later.pop("", None)  # Nothing is left of it that could be found.
-        self._normalized_finder = Finder(later) if later else None
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are stripped; None does what lowercase does."""
+        return self._strip_accents
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether spaces are put around ideographs."""
+        return self.model.normalizer.tokenize_chinese_chars
+
+    @property
+    def max_chars(self) -> int:
+        """How many characters a word may have that is cut into pieces."""
+        return self.model.max_chars
 
     def _usual_template(self) -> Template:
         if self.cls_token is None or self.sep_token is None:
             return Template.plain()
         return Template.around(self.cls_token, self.sep_token)
 
+    def _normalize(self, text: str) -> Normalized:
+        return self.model.normalizer.trace(text)
+
     def _pieces(self, text: str) -> Columns:
-        if self._normalized_finder is None:
-            return _columns(self.model.encode(text))
-        normalized, spans = self.model.normalizer(text)
-        rows: list[Piece] = []
-        for start, end, added in self._normalized_finder.sections(normalized):
-            words = rows[-1].word + 1 if rows else 0
-            if added:
-                rows.append(Piece(added.id, spans[start][0], spans[end - 1][1], words))
-            else:
-                found = self.model.cut(normalized[start:end], spans[start:end])
-                rows += [Piece(id, a, b, words + word) for id, a, b, word in found]
-        return _columns(rows)
+        return self.model.cut(text)
 
     def _join(self, ids: list[int], tokens: list[str]) -> str:
         return join_pieces(tokens)
 
 
-def _columns(pieces: list[Piece]) -> Columns:
-    if not pieces:
-        return [], [], [], []
-    ids, starts, ends, words = map(list, zip(*pieces))
-    return ids, starts, ends, words
+def _prepared(text: str, normalization: str | None, add_prefix_space: bool) -> str:
+    """What byte-level BPE cuts where it is given a text. Raises what `to_utf8` does."""
+    to_utf8(text)
+    text = compose(text)[0] if normalization else text
+    return f" {text}" if add_prefix_space and _lacks_space(text) else text
 
 
-def _with_added(
-    common: dict[str, Any], special_tokens: Sequence[str], vocab: Mapping[str, int]
-) -> dict[str, Any]:
-    """The arguments for a tokenizer whose special tokens are all found, with a role or without."""
-    given = common.get("added_tokens", ())
-    named = {token.content for token in given}
-    more = [AddedToken(token, vocab[token]) for token in special_tokens if token not in named]
-    return {**common, "added_tokens": [*given, *more]}
-
-
-def _count_characters(texts: Iterable[str], progress: bool) -> Counter[str]:
-    from tqdm import tqdm
-
-    counts: Counter[str] = Counter()
-    for text in tqdm(texts, disable=not progress, desc="texts"):
-        to_utf8(text)
-        counts.update(text)
-    if not counts:
-        raise ValueError("the corpus is empty: no text has a character")
-    return counts
+def _lacks_space(text: str) -> bool:
+    """Whether add_prefix_space puts one before the text."""
+    return bool(text) and not text.startswith(" ")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from tinygrad_llm.tokenizers.encoding import Encoding, outside
 
 STRATEGIES = ("longest_first", "only_first", "only_second")
-SIDES = ("left", "right")
 
 
 class Truncation(NamedTuple):
@@ -105,20 +104,31 @@ def windows(encoding: Encoding, length: int, stride: int, side: str) -> list[Enc
 
 def pad(rows: Sequence[Encoding], padding: Padding) -> list[Encoding]:
     """All rows, and their further windows, at one length; longer ones stay as they are."""
-    length = padding.length
-    if length is None:
-        length = max(map(len, rows), default=0)
-    if padding.multiple:
-        length = -(-length // padding.multiple) * padding.multiple
+    length = common_length(map(len, rows), padding)
     return [_pad(row, length, padding) for row in rows]
 
 
+def common_length(lengths: Iterable[int], padding: Padding) -> int:
+    """How long rows of these lengths become."""
+    length = padding.length
+    if length is None:
+        length = max(lengths, default=0)
+    if padding.multiple:
+        length = -(-length // padding.multiple) * padding.multiple
+    return length
+
+
+def fill(column: Sequence[Any], blank: Any, length: int, side: str) -> list[Any]:
+    """The column at this length, with blanks at the side; longer ones stay as they are."""
+    blanks = [blank] * (length - len(column))
+    return [*blanks, *column] if side == "left" else [*column, *blanks]
+
+
 def _pad(row: Encoding, length: int, padding: Padding) -> Encoding:
-    missing = length - len(row)
     padded = row
-    if missing > 0:
+    if len(row) < length:
         blank = outside(padding.id, padding.token, padding.type_id, attention=0)
-        blanks = Encoding(*(column * missing for column in blank.columns()))
-        padded = blanks + row if padding.side == "left" else row + blanks
+        columns = zip(row.columns(), blank.columns())
+        padded = Encoding(*(fill(column, b, length, padding.side) for column, [b] in columns))
     padded.overflowing = [_pad(window, length, padding) for window in row.overflowing]
     return padded

@@ -2,13 +2,20 @@
 
 Source: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
 Understanding", and the tokenizer published with it. Which character is a mark, a control or
-punctuation is read from Python's own Unicode tables, `unicodedata`.
+punctuation, what it decomposes into and how its small letter is written is read from the Unicode
+tables of the running Python (`unicodedata.unidata_version`). A library with older or newer tables
+may take characters that are in only one of them otherwise: U+10F58, punctuation since Unicode 11,
+is an unassigned character before, which is no word of its own.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from itertools import repeat
+
+from tinygrad_llm.tokenizers.encoding import Span
 
 _IDEOGRAPHS = (
     (0x3400, 0x4DBF),
@@ -29,7 +36,7 @@ _WORD = re.compile(f"[^ {_PUNCTUATION_MARK}]+|{_PUNCTUATION_MARK}")
 
 
 class Normalizer:
-    """BERT's normalizer: calling it gives the normalized text and where its characters are from.
+    """BERT's normalizer.
 
     Each character goes, alone, through four steps: controls are dropped and white space becomes a
     space; an ideograph gets a space on either side; accents are stripped by canonical
@@ -50,32 +57,23 @@ class Normalizer:
         self.lowercase = lowercase
         self.strip_accents = lowercase if strip_accents is None else strip_accents
         self.tokenize_chinese_chars = tokenize_chinese_chars
-        self._known: dict[str, str] = {}
-
-    def __call__(self, text: str) -> tuple[str, list[tuple[int, int]]]:
-        """The normalized text, and for each of its characters the span [start, end) of characters
-        of `text` that it comes from. Raises TypeError where `text` is not a string."""
-        normalized, origins = self.trace(text)
-        return normalized, [(i, i + 1) for i in origins]
-
-    def trace(self, text: str) -> tuple[str, list[int]]:
-        """The normalized text, and for each of its characters the index of the one in `text` that
-        it comes from: the starts of the spans. TypeError where `text` is not a string."""
-        parts = self._parts(text)
-        return "".join(parts), [i for i, part in enumerate(parts) for _ in part]
+        self._known = _Known(self._become)
 
     def normalize(self, text: str) -> str:
-        """The normalized text alone; TypeError where `text` is not a string."""
-        return "".join(self._parts(text))
-
-    def _parts(self, text: str) -> list[str]:
-        """What each character of the text becomes."""
+        """The normalized text; TypeError where `text` is not a string."""
         if not isinstance(text, str):
             raise TypeError(f"text is of type {type(text).__name__}, not str; give one string")
-        known = self._known
-        for character in set(text).difference(known):
-            known[character] = self._become(character)
-        return [known[character] for character in text]
+        return text.translate(self._known)
+
+    def trace(self, text: str) -> tuple[str, list[Span] | None]:
+        """The normalized text and, for each of its characters, the span [start, end) of the one in
+        `text` that it comes from: None where each character became one. TypeError where `text` is
+        not a string."""
+        normalized, known = self.normalize(text), self._known
+        if all(len(known[ord(character)]) == 1 for character in set(text)):
+            return normalized, None
+        each = enumerate(map(known.__getitem__, map(ord, text)))
+        return normalized, [span for i, part in each for span in repeat((i, i + 1), len(part))]
 
     def _become(self, character: str) -> str:
         """What one character becomes: nothing, a character, or several of them."""
@@ -85,6 +83,17 @@ class Normalizer:
         if self.strip_accents:
             text = _strip_accents(text)
         return text.lower() if self.lowercase else text
+
+
+class _Known(dict[int, str]):
+    """A table for `str.translate`, filled as characters are met: code point -> what it becomes."""
+
+    def __init__(self, become: Callable[[str], str]):
+        self._become = become
+
+    def __missing__(self, code: int) -> str:
+        self[code] = self._become(chr(code))
+        return self[code]
 
 
 def split_words(text: str) -> list[tuple[int, int]]:
@@ -107,15 +116,8 @@ def is_punctuation(character: str) -> bool:
     return unicodedata.category(character).startswith("P")
 
 
-class _Marked(dict):
-    """A table for `str.translate`, filled as characters are met: code point -> code point."""
-
-    def __missing__(self, code: int) -> int:
-        self[code] = ord(_PUNCTUATION_MARK) if is_punctuation(chr(code)) else code
-        return self[code]
-
-
-_MARKED = _Marked()
+_MARKED = _Known(lambda c: _PUNCTUATION_MARK if is_punctuation(c) else c)
+"""Marks punctuation; other characters stay."""
 
 
 def _clean(character: str) -> str:

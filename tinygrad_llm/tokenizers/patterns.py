@@ -17,8 +17,10 @@ GPT2 = (
     r"| ?[^\s\p{L}\p{N}]+"
     r"|\s+(?!\S)|\s+"
 )
-"""English endings; letters, numbers or others after at most one space; spaces (Radford et al.
-2019). RoBERTa and BART cut in the same way."""
+"""English endings; letters, numbers or others after at most one space; spaces.
+
+Source: Radford et al. 2019, Language Models are Unsupervised Multitask Learners: `encoder.py` of
+the code published with it. RoBERTa and BART cut in the same way."""
 
 
 def _later(number: str) -> str:
@@ -33,17 +35,26 @@ def _later(number: str) -> str:
     )
 
 
-CL100K = _later(r"\p{N}{1,3}")
-"""GPT-4's: numbers in groups of up to three digits."""
+LLAMA3 = _later(r"\p{N}{1,3}")
+"""Llama 3's: numbers in groups of up to three digits.
 
-LLAMA3 = CL100K
-"""Llama 3 cuts as GPT-4 does."""
+Source: the tokenizer.json published with Llama 3 (Grattafiori et al. 2024, The Llama 3 Herd of
+Models). GPT-4's was the same, cl100k_base in the first releases of OpenAI's tiktoken."""
 
 QWEN2 = _later(r"\p{N}")
-"""Qwen2's: every digit alone."""
+"""Qwen2's: every digit alone.
 
-PATTERNS: dict[str, str] = {"gpt2": GPT2, "cl100k": CL100K, "llama3": LLAMA3, "qwen2": QWEN2}
+Source: the tokenizer.json published with Qwen2 (Yang et al. 2024, Qwen2 Technical Report)."""
+
+PATTERNS: dict[str, str] = {"gpt2": GPT2, "llama3": LLAMA3, "qwen2": QWEN2}
 """By the names that compile_pattern takes."""
+
+_NAMES = {expression: name for name, expression in PATTERNS.items()}
+
+
+def known_name(pattern: str) -> str:
+    """The name of a regular expression that PATTERNS has; else the pattern as it is given."""
+    return _NAMES.get(pattern, pattern)
 
 
 def compile_pattern(pattern: str) -> Any:
@@ -51,10 +62,13 @@ def compile_pattern(pattern: str) -> Any:
 
     Raises:
         TypeError: pattern is no string.
-        ValueError: it is no regular expression, or it has a capturing group.
+        ValueError: it is an unknown name, of letters and digits alone; it is no regular expression,
+            or it has a capturing group.
     """
     if not isinstance(pattern, str):
         raise TypeError(f"pattern must be a str, not {type(pattern).__name__}")
+    if len(pattern) > 1 and pattern.isalnum() and pattern not in PATTERNS:
+        raise ValueError(f"pattern {pattern!r} is unknown; give one of {list(PATTERNS)}")
     try:
         compiled = regex.compile(PATTERNS.get(pattern, pattern))
     except regex.error as error:

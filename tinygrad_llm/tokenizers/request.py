@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinygrad_llm.tokenizers.batch import FIELDS
-from tinygrad_llm.tokenizers.checks import is_integer
-from tinygrad_llm.tokenizers.lengths import SIDES, STRATEGIES, Padding, Truncation
+from tinygrad_llm.tokenizers.checks import check_side, is_integer
+from tinygrad_llm.tokenizers.lengths import STRATEGIES, Padding, Truncation
 
 if TYPE_CHECKING:
     from tinygrad_llm.tokenizers.base import Tokenizer
 
 _PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
 _TRUNCATIONS = (False, True, *STRATEGIES, "do_not_truncate")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a call beside its texts, as `Tokenizer.__call__` explains them."""
+
+    add_special_tokens: bool = True
+    padding: bool | str = False
+    truncation: bool | str = False
+    max_length: int | None = None
+    stride: int = 0
+    is_split_into_words: bool = False
+    pad_to_multiple_of: int | None = None
+    padding_side: str | None = None
+    truncation_side: str | None = None
+    return_tensors: str | None = None
+    return_token_type_ids: bool | None = None
+    return_attention_mask: bool | None = None
+    return_overflowing_tokens: bool = False
+    return_special_tokens_mask: bool = False
+    return_offsets_mapping: bool = False
 
 
 class Request(NamedTuple):
@@ -28,17 +50,17 @@ class Request(NamedTuple):
     keys: list[str]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, arguments: dict[str, Any]) -> Request:
+    def of(cls, tokenizer: Tokenizer, arguments: Arguments) -> Request:
         """From the arguments of a call; ValueError where they do not fit."""
         _check(arguments)
         truncation, padding = _truncation(tokenizer, arguments), _padding(tokenizer, arguments)
         _check_multiple(truncation, padding)
         return cls(
-            words=arguments["is_split_into_words"],
-            add_special_tokens=arguments["add_special_tokens"],
+            words=arguments.is_split_into_words,
+            add_special_tokens=arguments.add_special_tokens,
             truncation=truncation,
             padding=padding,
-            overflowing=arguments["return_overflowing_tokens"],
+            overflowing=arguments.return_overflowing_tokens,
             keys=_keys(tokenizer, arguments),
         )
 
@@ -47,18 +69,37 @@ class Request(NamedTuple):
         texts was given. TypeError or ValueError where they are none."""
         many = self._is_many("text", text)
         texts = list(text) if many else [text]
-        if text_pair is None:
-            pairs: list = [None] * len(texts)
-        elif self._is_many("text_pair", text_pair) != many:
-            raise ValueError("text and text_pair must both be one text or both be lists of texts")
+        if text_pair is not None:
+            pairs = self._pairs(text_pair, many)
+        elif many:
+            texts, pairs = self._unzipped(texts)
         else:
-            pairs = list(text_pair) if many else [text_pair]
+            pairs = [None]
         if len(pairs) != len(texts):
             raise ValueError(f"{len(texts)} texts but {len(pairs)} in text_pair; give one for each")
-        for name, given in (("text", texts), ("text_pair", [p for p in pairs if p is not None])):
-            for place, one in enumerate(given):
-                self._check_text(f"{name}[{place}]" if many else name, one)
+        for place, (first, second) in enumerate(zip(texts, pairs)):
+            where = f"[{place}]" if many else ""
+            self._check_text(f"text{where}", first)
+            if second is not None or text_pair is not None:
+                self._check_text(f"text_pair{where}", second)
         return texts, pairs, many
+
+    def _pairs(self, text_pair: Any, many: bool) -> list:
+        """The second texts, that were given apart from the first."""
+        if self._is_many("text_pair", text_pair) != many:
+            raise ValueError("text and text_pair must both be one text or both be lists of texts")
+        return list(text_pair) if many else [text_pair]
+
+    def _unzipped(self, texts: list) -> tuple[list, list]:
+        """First and second texts of a batch where pairs may stand among texts."""
+        rows = [tuple(one) if self._is_pair(one) else (one, None) for one in texts]
+        return [first for first, _ in rows], [second for _, second in rows]
+
+    def _is_pair(self, one: Any) -> bool:
+        """Whether it is two texts: (text, text_pair), with words two lists of them."""
+        if not isinstance(one, (list, tuple)) or len(one) != 2:
+            return False
+        return not self.words or not any(isinstance(part, str) for part in one)
 
     def _is_many(self, name: str, text: Any) -> bool:
         """Whether it is a list of texts: of strings, or with words of lists of strings."""
@@ -81,71 +122,76 @@ class Request(NamedTuple):
 
 
 def _check_string(name: str, text: Any) -> None:
+    if isinstance(text, (list, tuple)):
+        raise TypeError(
+            f"{name} is a {type(text).__name__}; give a string, or a pair (text, text_pair), or "
+            "words with is_split_into_words=True"
+        )
     if not isinstance(text, str):
         raise TypeError(f"{name} is a {type(text).__name__}; a text is a string")
 
 
-def _check(arguments: dict[str, Any]) -> None:
+def _check(arguments: Arguments) -> None:
     """Each argument alone."""
     for name, choices in (("padding", _PADDINGS), ("truncation", _TRUNCATIONS)):
-        if not isinstance(arguments[name], (bool, str)) or arguments[name] not in choices:
-            raise ValueError(f"{name} is {arguments[name]!r}; give one of {choices}")
+        if (
+            not isinstance(getattr(arguments, name), (bool, str))
+            or getattr(arguments, name) not in choices
+        ):
+            raise ValueError(f"{name} is {getattr(arguments, name)!r}; give one of {choices}")
     for name in ("padding_side", "truncation_side"):
-        if arguments[name] is not None:
-            _check_side(name, arguments[name])
-    if arguments["return_tensors"] not in (None, "np"):
-        raise ValueError(f"return_tensors is {arguments['return_tensors']!r}; give 'np' or None")
+        if getattr(arguments, name) is not None:
+            check_side(name, getattr(arguments, name))
+    if arguments.return_tensors not in (None, "np"):
+        raise ValueError(f"return_tensors is {arguments.return_tensors!r}; give 'np' or None")
     for name, least in (("max_length", 0), ("stride", 0), ("pad_to_multiple_of", 1)):
-        value = arguments[name]
+        value = getattr(arguments, name)
         if value is not None and (not is_integer(value) or value < least):
             raise ValueError(f"{name} is {value!r}; give an integer of at least {least}")
 
 
-def _max_length(tokenizer: Tokenizer, arguments: dict[str, Any], name: str) -> int:
-    length = arguments["max_length"]
+def _max_length(tokenizer: Tokenizer, arguments: Arguments, name: str) -> int:
+    length = arguments.max_length
     if length is None:
         length = tokenizer.model_max_length
     if length is None:
-        raise ValueError(f"{name}={arguments[name]!r} needs a max_length; give one")
+        raise ValueError(f"{name}={getattr(arguments, name)!r} needs a max_length; give one")
     return length
 
 
-def _side(tokenizer: Tokenizer, arguments: dict[str, Any], name: str) -> str:
-    side = getattr(tokenizer, name) if arguments[name] is None else arguments[name]
-    _check_side(name, side)  # The tokenizer's own may have been set since it was built.
-    return side
+def _side(tokenizer: Tokenizer, arguments: Arguments, name: str) -> str:
+    side = getattr(arguments, name)
+    return getattr(tokenizer, name) if side is None else side
 
 
-def _check_side(name: str, side: Any) -> None:
-    if side not in SIDES:
-        raise ValueError(f"{name} is {side!r}; give 'left' or 'right'")
-
-
-def _truncation(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Truncation | None:
-    asked = arguments["truncation"]
+def _truncation(tokenizer: Tokenizer, arguments: Arguments) -> Truncation | None:
+    asked = arguments.truncation
     if asked in (False, "do_not_truncate"):
-        if arguments["stride"] or arguments["return_overflowing_tokens"]:
+        if arguments.stride or arguments.return_overflowing_tokens:
             raise ValueError("stride and return_overflowing_tokens need truncation=True")
-        if arguments["max_length"] is not None and arguments["padding"] != "max_length":
+        if arguments.max_length is not None and arguments.padding != "max_length":
             raise ValueError(
                 "max_length alone does nothing; give truncation=True, or padding='max_length'"
             )
         return None
-    strategy = "longest_first" if asked is True else asked
+    strategy = asked if isinstance(asked, str) else "longest_first"
     side = _side(tokenizer, arguments, "truncation_side")
     length = _max_length(tokenizer, arguments, "truncation")
-    return Truncation(length, strategy, arguments["stride"], side)
+    return Truncation(length, strategy, arguments.stride, side)
 
 
-def _padding(tokenizer: Tokenizer, arguments: dict[str, Any]) -> Padding | None:
-    asked = arguments["padding"]
-    multiple = arguments["pad_to_multiple_of"]
+def _padding(tokenizer: Tokenizer, arguments: Arguments) -> Padding | None:
+    asked = arguments.padding
+    multiple = arguments.pad_to_multiple_of
     if asked in (False, "do_not_pad"):
         if multiple is not None:
             raise ValueError("pad_to_multiple_of needs padding=True")
         return None
     if tokenizer.pad_token is None or tokenizer.pad_token_id is None:
-        raise ValueError("padding needs a pad_token; give one in special_tokens")
+        raise ValueError(
+            "padding needs a pad_token; set tokenizer.pad_token = tokenizer.eos_token, or train "
+            "with a token for it: special_tokens=('<|endoftext|>', '[PAD]')"
+        )
     length = _max_length(tokenizer, arguments, "padding") if asked == "max_length" else None
     side = _side(tokenizer, arguments, "padding_side")
     return Padding(length, multiple, side, tokenizer.pad_token_id, tokenizer.pad_token)
@@ -162,13 +208,13 @@ def _check_multiple(truncation: Truncation | None, padding: Padding | None) -> N
             )
 
 
-def _keys(tokenizer: Tokenizer, arguments: dict[str, Any]) -> list[str]:
+def _keys(tokenizer: Tokenizer, arguments: Arguments) -> list[str]:
     """The keys of the answer, in the order of FIELDS."""
     wanted = {key: key in tokenizer.model_input_names for key in FIELDS}
     wanted["input_ids"] = True
     for key in ("token_type_ids", "attention_mask"):
-        if arguments[f"return_{key}"] is not None:
-            wanted[key] = arguments[f"return_{key}"]
-    wanted["special_tokens_mask"] |= arguments["return_special_tokens_mask"]
-    wanted["offset_mapping"] |= arguments["return_offsets_mapping"]
+        if getattr(arguments, f"return_{key}") is not None:
+            wanted[key] = getattr(arguments, f"return_{key}")
+    wanted["special_tokens_mask"] |= arguments.return_special_tokens_mask
+    wanted["offset_mapping"] |= arguments.return_offsets_mapping
     return [key for key, yes in wanted.items() if yes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -27,30 +27,16 @@ def conventional_roles(vocab: Container[str]) -> dict[str, str]:
     return roles
 
 
-class Role:
-    """An attribute of a tokenizer that is the token with this role, None where there is none;
-    setting it gives the role to a token of the vocabulary."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._role = name
-
-    def __get__(self, tokenizer: Any, owner: type | None = None) -> Any:
-        return self if tokenizer is None else tokenizer.special_tokens.get(self._role)
-
-    def __set__(self, tokenizer: Any, token: str | None) -> None:
-        tokenizer.set_role(self._role, token)
-
-
-class RoleId:
-    """An attribute of a tokenizer, such as pad_token_id: the id of the token with this role."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._role = name.removesuffix("_id")
-
-    def __get__(self, tokenizer: Any, owner: type | None = None) -> Any:
-        if tokenizer is None:
-            return self
-        return tokenizer.vocab.get(tokenizer.special_tokens.get(self._role))
-
-    def __set__(self, tokenizer: Any, id: int) -> None:
-        raise AttributeError(f"set {self._role}, not {self._role}_id")
+def check_roles(roles: Any, vocab: Container[str]) -> dict[str, str]:
+    """Role -> token, without roles that are None. TypeError where it is no mapping; ValueError
+    where there is no such role, or the vocabulary lacks a token."""
+    if not isinstance(roles, Mapping):
+        raise TypeError(
+            f"special_tokens is a {type(roles).__name__}; give a dict, as {{'pad_token': '[PAD]'}}"
+        )
+    for role, token in roles.items():
+        if role not in ROLES:
+            raise ValueError(f"special_tokens: {role!r} is no role; there are {list(ROLES)}")
+        if token is not None and token not in vocab:
+            raise ValueError(f"{role} {token!r} is not in the vocabulary; use add_tokens first")
+    return {role: token for role, token in roles.items() if token is not None}

@@ -1,4 +1,4 @@
-"""WordPiece: words cut greedily into the longest pieces of a vocabulary, and its training.
+"""WordPiece: words cut greedily into the longest pieces of a vocabulary, its training, its file.
 
 Sources: Schuster & Nakajima 2012, "Japanese and Korean Voice Search"; Devlin et al. 2019, "BERT:
 Pre-training of Deep Bidirectional Transformers for Language Understanding".
@@ -6,18 +6,17 @@ Pre-training of Deep Bidirectional Transformers for Language Understanding".
 
 from __future__ import annotations
 
-import heapq
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from tinygrad_llm.files import write_text
 from tinygrad_llm.tokenizers.added import WHITE_SPACE
 from tinygrad_llm.tokenizers.bytemap import to_utf8
-from tinygrad_llm.tokenizers.checks import check_training, check_vocab, shown
+from tinygrad_llm.tokenizers.checks import check_training, check_vocab, read_utf8, shown
+from tinygrad_llm.tokenizers.encoding import Columns
+from tinygrad_llm.tokenizers.merging import learn_merges
 from tinygrad_llm.tokenizers.normalize import Normalizer, split_words
 
 UNKNOWN = "[UNK]"
@@ -26,11 +25,11 @@ PREFIX = "##"
 
 SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 
-_CACHED_WORDS = 100_000
-"""Words whose pieces are kept; then all are forgotten, which keeps memory within bounds."""
+_CACHED_CHUNKS = 100_000
+"""Chunks whose pieces are kept; then all are forgotten, which keeps memory within bounds."""
 
 _CACHED_LENGTH = 20
-"""Longer words, in characters, are not kept: few come again, and all that is kept stays below
+"""Longer chunks, in characters, are not kept: few come again, and all that is kept stays below
 200 MB."""
 
 _CLEANUP = (
@@ -48,16 +47,8 @@ _CLEANUP = (
 )
 """What Hugging Face replaces, in this order, in each token with the space before it."""
 
-_Pair = tuple[int, int]
-
-
-class Piece(NamedTuple):
-    """One token: its id, the span [start, end) of the original text, and which word it is of."""
-
-    id: int
-    start: int
-    end: int
-    word: int
+_Pieces = tuple[tuple[int, int, int, int], ...]
+"""Of each piece of a chunk: id, start and end in it, number of its word in it."""
 
 
 class WordPiece:
@@ -84,75 +75,66 @@ class WordPiece:
         if max_chars < 1:
             raise ValueError(f"max_chars is {max_chars}; give 1 or more")
         self.vocab = dict(vocab)
-        self.tokens = {number: token for token, number in vocab.items()}
         self.normalizer = Normalizer(lowercase, strip_accents, tokenize_chinese_chars)
         self.max_chars = max_chars
         self._longest = max(map(len, vocab))
-        self._cache: dict[str, list[_Pair]] = {}
+        self._cache: dict[str, _Pieces] = {}
 
-    def encode(self, text: str) -> list[Piece]:
+    def encode(self, text: str) -> Columns:
         """The pieces of the text in order; a word that the vocabulary cannot spell is "[UNK]" as
         a whole. TypeError where `text` is not a string."""
-        return self._pieces(*self.normalizer.trace(text))
+        normalized, spans = self.normalizer.trace(text)
+        return self.cut(normalized).traced(spans)
 
-    def cut(self, normalized: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
-        """The pieces of a text that is normalized already; spans, of one character each, say where
-        its characters come from."""
-        return self._pieces(normalized, [start for start, _ in spans])
+    def cut(self, normalized: str) -> Columns:
+        """The pieces of a text that is normalized already, with their places in it.
 
-    def _pieces(self, normalized: str, origins: Sequence[int]) -> list[Piece]:
-        cache, pieces = self._cache, []
-        for number, (start, end) in enumerate(split_words(normalized)):
-            word = normalized[start:end]
-            for id, length in cache.get(word) or self._cut(word):
-                last = start + length - 1
-                pieces.append(Piece(id, origins[start], origins[last] + 1, number))
-                start += length
-        return pieces
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of the ids: pieces with "##" join on, other tokens follow a space, and the
-        space before a stop, a comma or "'s" goes as in Hugging Face's decoder.
-
-        Raises ValueError for an id that the vocabulary does not have.
+        What stands between spaces is a chunk of it, and no word goes beyond one.
         """
-        return join_pieces(map(self._token, ids))
+        columns, cache, at, word = Columns.empty(), self._cache, 0, 0
+        ids, starts, ends, words = columns
+        for chunk in normalized.split(" "):
+            if chunk:
+                for id, start, end, number in cache.get(chunk) or self._cut_chunk(chunk):
+                    ids.append(id)
+                    starts.append(at + start)
+                    ends.append(at + end)
+                    words.append(word + number)
+                word = words[-1] + 1
+            at += len(chunk) + 1
+        return columns
 
-    def _token(self, number: int) -> str:
-        if number not in self.tokens:
-            raise ValueError(
-                f"id {number} is not in the vocabulary of {len(self.tokens)} tokens; "
-                "decode ids made with this vocabulary"
-            )
-        return self.tokens[number]
-
-    def _cut(self, word: str) -> list[_Pair]:
-        """(id, characters) of each piece of a word, kept for the next time."""
-        known = self._greedy(word) if len(word) <= self.max_chars else None
-        pieces = known or [(self.vocab[UNKNOWN], len(word))]
-        if len(word) <= _CACHED_LENGTH:
-            self._keep(word, pieces)
+    def _cut_chunk(self, chunk: str) -> _Pieces:
+        """The pieces of a chunk, kept for the next time."""
+        found = []
+        for number, (start, end) in enumerate(split_words(chunk)):
+            for id, length in self._cut_word(chunk[start:end]):
+                found.append((id, start, start + length, number))
+                start += length
+        pieces = tuple(found)
+        if len(chunk) <= _CACHED_LENGTH:
+            self._keep(chunk, pieces)
         return pieces
 
-    def _keep(self, word: str, pieces: list[_Pair]) -> None:
-        if len(self._cache) >= _CACHED_WORDS:
+    def _keep(self, chunk: str, pieces: _Pieces) -> None:
+        if len(self._cache) >= _CACHED_CHUNKS:
             self._cache.clear()
-        self._cache[word] = pieces
+        self._cache[chunk] = pieces  # tuples of integers are no work for the garbage collector
 
-    def _greedy(self, word: str) -> list[_Pair] | None:
-        """The longest piece that the word begins with, then the longest of the rest, and so on;
-        None where no piece fits."""
-        pieces: list[_Pair] = []
+    def _cut_word(self, word: str) -> list[tuple[int, int]]:
+        """Id and characters of each piece: the longest that the word begins with, then the longest
+        of the rest, and so on; "[UNK]" alone where that does not end or the word is too long."""
+        pieces: list[tuple[int, int]] = []
         start = 0
-        while start < len(word):
+        while start < len(word) <= self.max_chars:
             piece = self._longest_piece(word, start)
             if piece is None:
-                return None
+                break
             pieces.append(piece)
             start += piece[1]
-        return pieces
+        return pieces if start == len(word) else [(self.vocab[UNKNOWN], len(word))]
 
-    def _longest_piece(self, word: str, start: int) -> _Pair | None:
+    def _longest_piece(self, word: str, start: int) -> tuple[int, int] | None:
         prefix = PREFIX if start else ""
         for end in range(min(len(word), start + self._longest), start, -1):
             number = self.vocab.get(prefix + word[start:end])
@@ -162,7 +144,8 @@ class WordPiece:
 
 
 def join_pieces(tokens: Iterable[str]) -> str:
-    """The text of tokens, written as `WordPiece.decode` says."""
+    """The text of tokens: pieces with "##" join on, other tokens follow a space, and the space
+    before a stop, a comma or "'s" goes as in Hugging Face's decoder."""
     return "".join(
         _clean_up(_after(token) if place else token) for place, token in enumerate(tokens)
     )
@@ -177,7 +160,7 @@ def load_vocab(path: str | os.PathLike[str]) -> dict[str, int]:
     lacks "[UNK]"; OSError where it cannot be read.
     """
     vocab: dict[str, int] = {}
-    for number, token in enumerate(_lines(path), start=1):
+    for number, token in enumerate(_lines(Path(path)), start=1):
         if not token:
             raise ValueError(f"{path}: line {number} is empty; give each token a line")
         if token in vocab:
@@ -218,6 +201,8 @@ def train_wordpiece(
     special_tokens: Sequence[str] = SPECIAL_TOKENS,
     min_frequency: int = 2,
     progress: bool = False,
+    strip_accents: bool | None = None,
+    tokenize_chinese_chars: bool = True,
 ) -> dict[str, int]:
     """A vocabulary, token -> id, learnt from the texts.
 
@@ -228,6 +213,8 @@ def train_wordpiece(
     tokens, the characters by code point, those that continue a word, and the merges. Merging ends
     at `vocab_size` tokens or where no pair occurs `min_frequency` times; fewer tokens are possible.
 
+    lowercase, strip_accents, tokenize_chinese_chars: as in `Normalizer`; a `WordPiece` with the
+    same three knows every word of the texts that is not too long.
     progress: show a bar that counts tokens.
     Raises what `check_training` does; ValueError where `special_tokens` lacks "[UNK]", where no
     text has a word, and where the special tokens and single characters alone are more than
@@ -236,7 +223,8 @@ def train_wordpiece(
     check_training(texts, vocab_size, special_tokens, min_frequency)
     if UNKNOWN not in special_tokens:
         raise ValueError(f"special_tokens lacks {UNKNOWN}, which unknown words become; add it")
-    counts = _count_words(texts, Normalizer(lowercase))
+    normalizer = Normalizer(lowercase, strip_accents, tokenize_chinese_chars)
+    counts = _count_words(texts, normalizer)
     if not counts:
         raise ValueError("the corpus is empty: no text has a word")
     vocab = _alphabet(sorted(counts), special_tokens)
@@ -245,81 +233,13 @@ def train_wordpiece(
             f"vocab_size {vocab_size} is less than the {len(vocab)} special tokens and single "
             f"characters of the texts; give {len(vocab)} or more"
         )
-    with _bar(progress, vocab_size, len(vocab)) as bar:
-        for token in _Merging(counts, vocab).tokens(min_frequency, vocab_size):
-            bar.update(token not in vocab)
-            vocab.setdefault(token, len(vocab))
+    words = ((_spell(word, vocab), count) for word, count in counts.items())
+    learn_merges(words, vocab, vocab_size, _joined, (), min_frequency, progress)
     return vocab
 
 
-class _Merging:
-    """Words as lists of ids, how often each pair of neighbours occurs, and where.
-
-    A heap holds (-occurrences, pair); occurrences that went down since are seen when the entry
-    comes up, and it is put back with what is true now.
-    """
-
-    def __init__(self, counts: Mapping[str, int], vocab: Mapping[str, int]):
-        self.names = list(vocab)
-        self.ids = dict(vocab)
-        self.words = [_spell(word, vocab) for word in sorted(counts)]
-        self.weights = [counts[word] for word in sorted(counts)]
-        self.pairs: Counter[_Pair] = Counter()
-        self.places: defaultdict[_Pair, set[int]] = defaultdict(set)
-        for place, word in enumerate(self.words):
-            for pair in pairwise(word):
-                self.pairs[pair] += self.weights[place]
-                self.places[pair].add(place)
-        self.heap = [(-count, pair) for pair, count in self.pairs.items()]
-        heapq.heapify(self.heap)
-
-    def tokens(self, min_frequency: int, vocab_size: int) -> Iterator[str]:
-        """The tokens that the merges make, the most frequent pair first."""
-        while len(self.names) < vocab_size and self.heap:
-            count, pair = heapq.heappop(self.heap)
-            if -count != self.pairs[pair]:
-                heapq.heappush(self.heap, (-self.pairs[pair], pair))
-            elif -count < min_frequency:
-                return
-            else:
-                yield self._merge(pair)
-
-    def _merge(self, pair: _Pair) -> str:
-        """Merge the pair in every word that has it, and return the token that it becomes."""
-        left, right = (self.names[number] for number in pair)
-        token = left + right.removeprefix(PREFIX)
-        if token not in self.ids:
-            self.ids[token] = len(self.names)
-            self.names.append(token)
-        grown = set()
-        for place in self.places.pop(pair, ()):
-            for neighbours, change in _merge_word(self.words[place], pair, self.ids[token]):
-                self.pairs[neighbours] += change * self.weights[place]
-                if change > 0:
-                    self.places[neighbours].add(place)
-                    grown.add(neighbours)
-        for neighbours in grown:
-            heapq.heappush(self.heap, (-self.pairs[neighbours], neighbours))
-        return token
-
-
-def _merge_word(word: list[int], pair: _Pair, merged: int) -> list[tuple[_Pair, int]]:
-    """Put `merged` in the place of each `pair` in the word, from the left; return the pairs of
-    neighbours that are one fewer (-1) and one more (+1)."""
-    changes: list[tuple[_Pair, int]] = []
-    left, right = pair
-    place = 0
-    while place < len(word) - 1:
-        if word[place] == left and word[place + 1] == right:
-            word[place : place + 2] = [merged]
-            if place > 0:
-                before = word[place - 1]
-                changes += [((before, left), -1), ((before, merged), 1)]
-            if place < len(word) - 1:
-                after = word[place + 1]
-                changes += [((right, after), -1), ((merged, after), 1)]
-        place += 1
-    return changes
+def _joined(first: str, second: str) -> str:
+    return first + second.removeprefix(PREFIX)
 
 
 def _count_words(texts: Iterable[str], normalizer: Normalizer) -> Counter[str]:
@@ -353,12 +273,6 @@ def _spell(word: str, vocab: Mapping[str, int]) -> list[int]:
     return [vocab[word[0]], *(vocab[PREFIX + character] for character in word[1:])]
 
 
-def _bar(shown: bool, total: int, done: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, disable=not shown, desc="tokens", unit="token")
-
-
 def _after(token: str) -> str:
     """What a token adds to the text before it."""
     return token[len(PREFIX) :] if token.startswith(PREFIX) else f" {token}"
@@ -370,13 +284,10 @@ def _clean_up(text: str) -> str:
     return text
 
 
-def _lines(path: str | os.PathLike[str]) -> list[str]:
+def _lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file, ended by \\n or \\r\\n alone, without white space at their ends;
     ValueError where there is none."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from error
+    text = read_utf8(path)
     if not text:
         raise ValueError(f"{path} is empty; a vocabulary has one token a line")
     return [line.rstrip(WHITE_SPACE) for line in text.removesuffix("\n").split("\n")]

@@ -14,12 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from tinygrad_llm.data import corpora
-from tinygrad_llm.tokenizers import BPE, WordPiece, train_bpe, train_wordpiece
+from tinygrad_llm.tokenizers import BPE, Columns, WordPiece, train_bpe, train_wordpiece
 from tinygrad_llm.tokenizers.words import (
-    backward_segment,
-    forward_segment,
+    Segmenter,
     learn_counts,
-    segment,
     span_scores,
     spans,
 )
@@ -62,7 +60,7 @@ def cut_by(text: str, found: list[tuple[int, int]]) -> list[str]:
 def byte_pairs(size: int) -> Callable[[str], list[str]]:
     """Byte-level BPE with a vocabulary of this size, as a cut into words."""
     model = BPE(*train_bpe(training_texts(), size))
-    return lambda text: cut_by(text, [(start, end) for _, start, end in model.encode(text)])
+    return lambda text: cut_by(text, spans_of(model.encode(text)))
 
 
 def word_pieces(size: int) -> Callable[[str], list[str]]:
@@ -72,7 +70,12 @@ def word_pieces(size: int) -> Callable[[str], list[str]]:
     character that it does not part.
     """
     model = WordPiece(train_wordpiece(map(together, training_texts()), size))
-    return lambda text: cut_by(text, [(p.start, p.end) for p in model.encode(together(text))])
+    return lambda text: cut_by(text, spans_of(model.encode(together(text))))
+
+
+def spans_of(tokens: Columns) -> list[tuple[int, int]]:
+    """Where the tokens stand."""
+    return list(zip(tokens.starts, tokens.ends))
 
 
 def together(text: str) -> str:
@@ -82,19 +85,20 @@ def together(text: str) -> str:
 
 def methods() -> dict[str, Callable[[str], list[str]]]:
     """Name and cut of each method."""
-    words, counts = frozenset(corpora.words()), dictionary_counts()
-    plain = learn_counts(training_texts(), words, rounds=0)
-    every = words | {word for sentence in gold() for word in sentence}
-    every_count = learn_counts(training_texts(), every)
+    words, counts = corpora.words(), dictionary_counts()
+    plain = Segmenter(learn_counts(training_texts(), words, rounds=0))
+    every = {*words, *(word for sentence in gold() for word in sentence)}
+    learnt, whole = Segmenter(counts), Segmenter(learn_counts(training_texts(), every))
+    listed = Segmenter(words)
     return {
-        "single characters": lambda text: forward_segment(text, {"一"}),
-        "forward longest match": lambda text: forward_segment(text, words),
-        "backward longest match": lambda text: backward_segment(text, words),
-        "best path, plain counts": lambda text: segment(text, plain),
-        "best path, learnt counts": lambda text: segment(text, counts),
-        "forward, no word unlisted": lambda text: forward_segment(text, every),
-        "backward, no word unlisted": lambda text: backward_segment(text, every),
-        "path, no word unlisted": lambda text: segment(text, every_count),
+        "single characters": Segmenter(["一"]).forward,
+        "forward longest match": listed.forward,
+        "backward longest match": listed.backward,
+        "best path, plain counts": plain.best_path,
+        "best path, learnt counts": learnt.best_path,
+        "forward, no word unlisted": whole.forward,
+        "backward, no word unlisted": whole.backward,
+        "path, no word unlisted": whole.best_path,
         "byte-level BPE": byte_pairs(len(counts)),
         "WordPiece": word_pieces(len(counts)),
     }
@@ -115,6 +119,14 @@ def is_long(word: str) -> bool:
     return len(word) > 1 and not word.isascii()
 
 
+def ambiguous() -> tuple[int, int]:
+    """In how many different sentences of the corpora longest match depends on where it starts, and
+    how many sentences there are."""
+    cutter = Segmenter(corpora.words())
+    every = {sentence for text in corpus() for sentence in corpora.sentences(text)}
+    return sum(cutter.forward(s) != cutter.backward(s) for s in every), len(every)
+
+
 def main() -> None:
     """Print the table."""
     sentences, strange = gold(), unlisted()
@@ -125,6 +137,7 @@ def main() -> None:
     )
     print(f"{len(corpora.words())} words in the dictionary, which lists all but {lost} of those;")
     print(f"{len(dictionary_counts())} tokens in the vocabulary of the subwords")
+    print("forward and backward differ in {} of {} sentences".format(*ambiguous()))
     print(f"{'':<28}{'precision':>9}{'recall':>8}{'F1':>7}{'unlisted words found':>22}")
     for name, cut in methods().items():
         found = [cut("".join(sentence)) for sentence in sentences]

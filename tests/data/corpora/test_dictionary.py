@@ -21,6 +21,33 @@ def test_every_word_stands_in_a_text_of_the_corpora():
     assert [word for word in corpora.words() if word not in text] == []
 
 
+INSIDE_OTHERS = """乒乓 事务 保健 划艇 受骗 吉祥 听写 团购 恐怖 搜索 放大 救护 日程 橄榄 水晶 沙包
+浏览 爱好 牧羊 环卫 电站 百姓 素描 经销 缝纫 肉串 药材 董事 运营 还价 霸王 魔术"""
+"""Words that stand in the texts only inside longer words of the dictionary."""
+
+
+def test_no_word_is_a_mere_fragment_of_longer_words():
+    words, text = set(corpora.words()), "\n".join(score.corpus())
+    free, reached = set(), 0
+    for start in range(len(text)):
+        ends = [start + n for n in (2, 3, 4) if text[start : start + n] in words]
+        if ends and ends[-1] > reached:  # in no word that starts here or before
+            free.add(text[start : ends[-1]])
+        reached = max([reached, *ends])
+    assert words - free == set(INSIDE_OTHERS.split())
+
+
+def test_no_numeral_is_listed():
+    numeral = re.compile("第?[一二三四五六七八九十百千几]+")
+    assert [word for word in corpora.words() if numeral.fullmatch(word)] == ["一一"]
+
+
+def test_verb_and_complement_are_listed_only_where_grown_together():
+    found = {word for word in corpora.words() if re.fullmatch(".[住掉完死倒走开]", word)}
+    grown = {"公开", "展开", "打开", "敞开", "离开", "摔倒", "昏倒", "晕倒", "病倒", "站住"}
+    assert found == grown | {"入住", "反倒", "行走"}
+
+
 def test_particles_are_in_no_word_but_a_few():
     found = {word for word in corpora.words() if re.search("[的了吗呢]", word)}
     whole = {"不得了", "为了", "算了", "罢了", "除了", "似的", "别的", "有的", "的确", "目的"}

@@ -8,15 +8,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinygrad_llm.tokenizers.patterns import PATTERNS, compile_pattern
+from tinygrad_llm.tokenizers.patterns import PATTERNS, compile_pattern, known_name
 from tinygrad_llm.tokenizers.published.fields import Fields
 from tinygrad_llm.tokenizers.template import Template
 
 EVERY_CHARACTER = r"[\s\S]"
 """A regular expression that cuts a text into its characters."""
-
-_NAMES = {pattern: name for name, pattern in reversed(PATTERNS.items())}
-"""Of two names for one pattern the first."""
 
 _TYPES = 1 << 31
 """A type id that arrays of ids can hold is smaller."""
@@ -47,6 +44,14 @@ def only(file: Fields, key: str, inner: str, kind: str, model: str) -> Fields:
     if len(parts) != 1:
         raise file.error(key, f"has {len(parts)} components; supported with {model}: one {kind}")
     return parts[0]
+
+
+def decoder(file: Fields, kind: str, model: str) -> Fields | None:
+    """The decoder, of the one kind that goes with the model; None where none is written, which
+    leaves it to the model."""
+    if file.values.get("decoder") is None:
+        return None
+    return only(file, "decoder", "decoders", kind, model)
 
 
 def _expect(part: Fields, kinds: Sequence[str], model: str) -> None:
@@ -128,10 +133,10 @@ def _pattern(part: Fields) -> str:
         raise inside.error("Regex", f"is not supported: {error}") from None
     # Of our own patterns we know that they match every character, so that nothing is removed.
     kept = part.values.get("behavior") == "Removed" and part.values.get("invert") is True
-    if not (kept and pattern in _NAMES):
+    if not (kept and pattern in PATTERNS.values()):
         part.one_of("behavior", ("Isolated",))
         part.one_of("invert", (False,), False)
-    return _NAMES.get(pattern, pattern)
+    return known_name(pattern)
 
 
 def surroundings(file: Fields, vocab: Mapping[str, int]) -> tuple[Template, bool]:

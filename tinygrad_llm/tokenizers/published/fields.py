@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tinygrad_llm.tokenizers.checks import shown
+from tinygrad_llm.tokenizers.checks import read_utf8, shown
 
 _Kind = TypeVar("_Kind")
 
@@ -101,14 +101,6 @@ def read_object(path: Path) -> Fields:
         raise ValueError(f"{path}: it is nested too deeply; download or save it again") from None
     except _ProblemError as problem:
         raise ValueError(f"{path}: {problem}; download or save it again") from None
-
-
-def read_utf8(path: Path) -> str:
-    """The text of a file, without the mark that some editors put first."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
 
 
 class _ProblemError(Exception):

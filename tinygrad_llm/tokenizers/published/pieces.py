@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinygrad_llm.tokenizers.added import AddedToken
+from tinygrad_llm.tokenizers.added import AddedToken, check_added
+from tinygrad_llm.tokenizers.bpe import check_bytes, check_merges
 from tinygrad_llm.tokenizers.bytemap import BYTE_TO_CHARACTER
-from tinygrad_llm.tokenizers.checks import shown
-from tinygrad_llm.tokenizers.published.fields import Fields, read_object, read_utf8
+from tinygrad_llm.tokenizers.checks import check_vocab, read_utf8, shown
+from tinygrad_llm.tokenizers.published.fields import Fields, read_object
 
 Merge = tuple[str, str]
 
@@ -21,42 +23,27 @@ _WORD_END = "</w>"
 """Ends the last piece of a word in vocabularies that are not GPT-2's kind, such as CLIP's."""
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What a check of the tokenizers themselves finds wrong is an error of the file."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def vocab_of(file: Fields, key: str = "") -> dict[str, int]:
     """The vocabulary at a key, or the whole file: tokens with an id each."""
-    where = f"{file.path}: {file.trail}{key or 'the vocabulary'}"
     values = file.require(key, dict) if key else file.values
-    owners: dict[int, str] = {}
-    for token, id in values.items():
-        if type(id) is not int or id < 0:
-            raise ValueError(
-                f"{where} gives {shown(token)} the id {reprlib.repr(id)}; "
-                "give whole numbers from 0 up"
-            )
-        if not token:
-            raise ValueError(f"{where} has an empty token, with the id {id}; take it out")
-        if id in owners:
-            raise ValueError(
-                f"{where} gives {shown(owners[id])} and {shown(token)} the same id, {id}; "
-                "give each token its own"
-            )
-        owners[id] = token
+    with naming(file.path):
+        check_vocab(values)
     return values
 
 
 def check_owners(path: Path, vocab: Mapping[str, int], added: Iterable[AddedToken]) -> None:
     """ValueError where an added token has two ids, or an id that is another token's."""
-    ids = dict(vocab)
-    owners = {id: token for token, id in vocab.items()}
-    for content, id, *_ in added:
-        if ids.setdefault(content, id) != id:
-            raise ValueError(
-                f"{path}: {shown(content)} has the ids {ids[content]} and {id}; keep one"
-            )
-        if owners.setdefault(id, content) != content:
-            raise ValueError(
-                f"{path}: {shown(owners[id])} and {shown(content)} have the same id, {id}; "
-                "give each token its own"
-            )
+    with naming(path):
+        check_added(added, dict(vocab))
 
 
 def check_gaps(path: Path, vocab: Mapping[str, int]) -> None:
@@ -85,36 +72,21 @@ def _merge(model: Fields, place: int, merge: Any) -> Merge:
     return pair[0], pair[1]
 
 
-def check_bytes(path: Path, vocab: Mapping[str, int]) -> None:
+def check_pieces(path: Path, vocab: Mapping[str, int]) -> None:
     """ValueError where a byte has no piece, or the pieces are of another kind than GPT-2's."""
     if BYTE_TO_CHARACTER[0x21] + _WORD_END in vocab:
         raise ValueError(
             f"{path}: pieces end with {_WORD_END!r}; supported is byte-level BPE without it, "
             "as GPT-2's"
         )
-    for byte, character in enumerate(BYTE_TO_CHARACTER):
-        if character not in vocab:
-            raise ValueError(
-                f"{path}: the vocabulary lacks {character!r}, the piece of the byte {byte}; "
-                "byte-level BPE needs all 256"
-            )
+    with naming(path):
+        check_bytes(vocab)
 
 
-def check_merges(
-    path: Path, vocab: Mapping[str, int], merges: Iterable[Merge], place: str, first: int
-) -> None:
-    """ValueError where the vocabulary lacks a piece that a merge needs.
-
-    place: what a merge's place in the file is called, its number, counted from `first`, as "{}".
-    """
-    for number, (left, right) in enumerate(merges, start=first):
-        for piece in (left, right, left + right):
-            if piece not in vocab:
-                raise ValueError(
-                    f"{path}: {place.format(number)}, the merge of {shown(left)} and "
-                    f"{shown(right)}, needs {shown(piece)}, which the vocabulary lacks; "
-                    "take both from one source"
-                )
+def check_joins(path: Path, vocab: Mapping[str, int], merges: Iterable[Merge]) -> None:
+    """ValueError where the vocabulary lacks a piece that a merge needs."""
+    with naming(path):
+        check_merges(vocab, merges)
 
 
 def read_vocab_json(path: Path) -> dict[str, int]:
@@ -132,7 +104,7 @@ def read_merges(path: Path, vocab: Mapping[str, int]) -> list[Merge]:
         return []
     numbered = enumerate(lines[start:], start=start + 1)
     merges = [_pair(path, number, line) for number, line in numbered]
-    check_merges(path, vocab, merges, "line {}", start + 1)
+    check_joins(path, vocab, merges)
     return merges
 
 

@@ -57,8 +57,7 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[str, Arguments]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        found = "is a file; give the folder that it is in" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"the folder {folder} {found}")
+        raise FileNotFoundError(_no_folder(folder))
     settings = Settings(folder)
     if (folder / TOKENIZER).is_file():
         return _read_tokenizer(read_object(folder / TOKENIZER), settings)
@@ -73,6 +72,16 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[str, Arguments]:
                 f"supported: {TOKENIZER} with {_MODELS}"
             )
     raise FileNotFoundError(_nothing_in(folder))
+
+
+def _no_folder(folder: Path) -> str:
+    """What is wrong with its name."""
+    if folder.exists():
+        return f"the folder {folder} is a file; give the folder that it is in"
+    return (
+        f"the folder {folder} does not exist; nothing is downloaded here: give a folder that has "
+        f"{TOKENIZER} or {VOCAB_TXT} in it"
+    )
 
 
 def _nothing_in(folder: Path) -> str:
@@ -97,8 +106,8 @@ def _read_tokenizer(file: Fields, settings: Settings) -> tuple[str, Arguments]:
     whole = _whole(file.path, vocab, common["added_tokens"])
     template, trim = components.surroundings(file, whole)
     if kind == "bpe":
-        pieces.check_bytes(file.path, vocab)
-        pieces.check_merges(file.path, vocab, rules["merges"], "model.merges[{}]", 0)
+        pieces.check_pieces(file.path, vocab)
+        pieces.check_joins(file.path, vocab, rules["merges"])
         rules["trim_offsets"] = trim
     elif kind == "char" and model.values.get("unk_token") in vocab:
         common["special_tokens"]["unk_token"] = model.values["unk_token"]
@@ -106,11 +115,10 @@ def _read_tokenizer(file: Fields, settings: Settings) -> tuple[str, Arguments]:
 
 
 def _whole(path: Path, vocab: dict[str, int], added: list[AddedToken]) -> dict[str, int]:
-    """The vocabulary with added tokens, after a check of all ids."""
+    """The vocabulary with added tokens, after a check of all ids. Some may be left out: a model has
+    rows for them, and no text is made of them."""
     pieces.check_owners(path, vocab, added)
-    whole = vocab | {token.content: token.id for token in added}
-    pieces.check_gaps(path, whole)
-    return whole
+    return vocab | {token.content: token.id for token in added}
 
 
 def _reader(model: Fields) -> tuple[str, Callable[[Fields, Fields, Settings], Arguments]]:
@@ -138,7 +146,7 @@ def _bpe_model(file: Fields, model: Fields, settings: Settings) -> Arguments:
     model.one_of("dropout", (None, 0, 0.0))
     for affix in ("continuing_subword_prefix", "end_of_word_suffix"):
         model.one_of(affix, (None, ""))
-    components.only(file, "decoder", "decoders", "ByteLevel", "BPE")
+    components.decoder(file, "ByteLevel", "BPE")
     return {
         "merges": pieces.merges_of(model),
         "normalization": components.composition(file),
@@ -154,9 +162,10 @@ def _wordpiece_model(file: Fields, model: Fields, settings: Settings) -> Argumen
     if longest < 1:
         raise model.error("max_input_chars_per_word", f"is {longest}; give 1 or more")
     components.only(file, "pre_tokenizer", "pretokenizers", "BertPreTokenizer", "WordPiece")
-    decoder = components.only(file, "decoder", "decoders", "WordPiece", "WordPiece")
-    decoder.one_of("prefix", (PREFIX,))
-    decoder.one_of("cleanup", (True,), True)
+    decoder = components.decoder(file, "WordPiece", "WordPiece")
+    if decoder:
+        decoder.one_of("prefix", (PREFIX,))
+        decoder.one_of("cleanup", (True,), True)
     if UNKNOWN not in model.require("vocab", dict):
         raise model.error("vocab", f"has no {UNKNOWN}, which stands for unknown words; add it")
     rules = components.bert_normalizer(file)
@@ -166,7 +175,7 @@ def _wordpiece_model(file: Fields, model: Fields, settings: Settings) -> Argumen
 def _word_level_model(file: Fields, model: Fields, settings: Settings) -> Arguments:
     components.expect_no_normalizer(file)
     components.expect_characters(file)
-    components.only(file, "decoder", "decoders", "Fuse", "WordLevel")
+    components.decoder(file, "Fuse", "WordLevel")
     model.require("unk_token", str)
     return {}
 
@@ -213,7 +222,7 @@ def _read_wordpiece(path: Path, settings: Settings) -> tuple[str, Arguments]:
 def _read_bpe(path: Path, merges_path: Path, settings: Settings) -> tuple[str, Arguments]:
     """vocab.json and merges.txt, with the rules of the class that the configuration names."""
     vocab = pieces.read_vocab_json(path)
-    pieces.check_bytes(path, vocab)
+    pieces.check_pieces(path, vocab)
     merges = pieces.read_merges(merges_path, vocab)
     family = _needed_family("bpe", path, vocab, settings)
     common = settings.common(vocab, [], family)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_llm.files import write_json, write_text
 from tinygrad_llm.tokenizers.added import AddedToken
-from tinygrad_llm.tokenizers.patterns import GPT2, PATTERNS
+from tinygrad_llm.tokenizers.patterns import PATTERNS
 from tinygrad_llm.tokenizers.published.components import EVERY_CHARACTER
 from tinygrad_llm.tokenizers.published.pieces import check_gaps
 from tinygrad_llm.tokenizers.published.read import MERGES, TOKENIZER, VOCAB_JSON, VOCAB_TXT
@@ -100,7 +100,7 @@ def _bpe_parts(tokenizer: Any) -> Json:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": tokenizer.ignore_merges,
-            "vocab": _by_id(tokenizer.model.vocab),
+            "vocab": _by_id(tokenizer.base_vocab),
             "merges": [list(merge) for merge in tokenizer.merges],
         },
     }
@@ -108,14 +108,14 @@ def _bpe_parts(tokenizer: Any) -> Json:
 
 def _cut(tokenizer: Any) -> Json:
     """BPE's pre-tokenizer: ByteLevel knows GPT-2's pattern, a Split before it all others."""
-    pattern = PATTERNS.get(tokenizer.pattern, tokenizer.pattern)
-    if pattern == GPT2:
+    if tokenizer.pattern == "gpt2":
         return _byte_level(tokenizer.add_prefix_space)
     if tokenizer.add_prefix_space:
         raise ValueError(
             f"tokenizer.json cannot hold add_prefix_space=True with the pattern "
             f"{tokenizer.pattern!r}; save one with the pattern 'gpt2' or without the space"
         )
+    pattern = PATTERNS.get(tokenizer.pattern, tokenizer.pattern)
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
     parts = [{**split, "invert": False}, {**_byte_level(False), "use_regex": False}]
     return {"type": "Sequence", "pretokenizers": parts}
@@ -147,7 +147,7 @@ def _wordpiece_parts(tokenizer: Any) -> Json:
             "unk_token": UNKNOWN,
             "continuing_subword_prefix": PREFIX,
             "max_input_chars_per_word": tokenizer.max_chars,
-            "vocab": _by_id(tokenizer.model.vocab),
+            "vocab": _by_id(tokenizer.base_vocab),
         },
     }
 
@@ -165,7 +165,7 @@ def _char_parts(tokenizer: Any) -> Json:
         "decoder": {"type": "Fuse"},
         "model": {
             "type": "WordLevel",
-            "vocab": _by_id(tokenizer.vocab),
+            "vocab": _by_id(tokenizer.base_vocab),
             # The field must be there; no token is empty, so this one is never found.
             "unk_token": tokenizer.unk_token or "",
         },

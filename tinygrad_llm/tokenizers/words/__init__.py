@@ -2,11 +2,9 @@
 dictionary for Chinese."""
 
 from tinygrad_llm.tokenizers.words.segmentation import (
+    Segmenter,
     SpanScores,
-    backward_segment,
-    forward_segment,
     learn_counts,
-    segment,
     span_scores,
     spans,
 )
@@ -15,12 +13,10 @@ from tinygrad_llm.tokenizers.words.stopwords import STOP_WORDS, remove_stop_word
 
 __all__ = [
     "STOP_WORDS",
+    "Segmenter",
     "SpanScores",
-    "backward_segment",
-    "forward_segment",
     "learn_counts",
     "remove_stop_words",
-    "segment",
     "span_scores",
     "spans",
     "stem",

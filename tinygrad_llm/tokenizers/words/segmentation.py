@@ -1,8 +1,10 @@
 """Words of a Chinese text found with a dictionary: longest match, best path, and its counts.
 
-Sources: Liang 1987 (书面汉语自动分词系统) for maximum matching; Viterbi 1967 for the best path and,
-as training, its counts; Sproat & Emerson 2003, "The First International Chinese Word Segmentation
-Bakeoff", for the scores.
+Sources: Liang 1987 (书面汉语自动分词系统) for the longest match; Viterbi 1967, "Error Bounds for
+Convolutional Codes and an Asymptotically Optimum Decoding Algorithm", for the best path; Juang &
+Rabiner 1990, "The Segmental K-Means Algorithm for Estimating Parameters of Hidden Markov Models",
+for counts learnt from best paths; Sproat & Emerson 2003, "The First International Chinese Word
+Segmentation Bakeoff", for the scores.
 
 What all of them share: a run of Latin letters and digits is one word, so is a run of white space,
 and every other character that is no letter (punctuation, "%", "℃") is a word of its own. The
@@ -19,7 +21,7 @@ from math import inf, log
 from typing import NamedTuple
 
 UNKNOWN_COUNT = 0.5
-"""What `segment` takes for the count of a character that has none, and of a word with count 0."""
+"""What `best_path` takes for the count of a character that has none, and of a word with count 0."""
 
 _LATIN = "0-9A-Za-zÀ-ÖØ-öø-ɏ０-９Ａ-Ｚａ-ｚ"
 
@@ -37,56 +39,108 @@ class SpanScores(NamedTuple):
     f1: float
 
 
-def forward_segment(text: str, words: Collection[str]) -> list[str]:
-    """From left to right, always the longest word of the dictionary (maximum matching).
+class Segmenter:
+    """A dictionary, read once, that cuts texts into words in three ways.
 
-    Each call reads the dictionary once, then takes len(text) times the longest word's length.
-    Raises TypeError where `text` is no string or `words` is one, ValueError for no words or an
-    empty one.
+    words: the dictionary, with counts ({word: count}) or without (every word counts 1). It is
+    copied: what is done to it later changes nothing here. Each way takes time as len(text) times
+    the longest word's length, however many words there are, and raises TypeError where the text
+    is no string.
+
+    Raises TypeError where `words` is one string or has a word that is none, ValueError for no
+    words, an empty one, and a count that is negative, infinite or not a number.
     """
-    known, longest = _dictionary(words)
-    return _cut(text, lambda run: _forward(run, known, longest))
 
+    def __init__(self, words: Collection[str] | Mapping[str, float]):
+        known = words if isinstance(words, Mapping) else dict.fromkeys(_listed(words, "words"), 1)
+        self.counts: dict[str, float] = dict(known)
+        self.longest = _longest(self.counts)
+        self._log_total = log(_total(self.counts))
 
-def backward_segment(text: str, words: Collection[str]) -> list[str]:
-    """As `forward_segment`, from right to left: the longest word that ends here."""
-    known, longest = _dictionary(words)
-    return _cut(text, lambda run: _backward(run, known, longest))
+    def forward(self, text: str) -> list[str]:
+        """From left to right, always the longest word of the dictionary (maximum matching)."""
+        return _cut(text, self._forward)
 
+    def backward(self, text: str) -> list[str]:
+        """As `forward`, from right to left: the longest word that ends here."""
+        return _cut(text, self._backward)
 
-def segment(text: str, counts: Mapping[str, float]) -> list[str]:
-    """The most probable words, each drawn by itself: the path with the largest sum of log p(word).
+    def best_path(self, text: str) -> list[str]:
+        """The most probable words, each drawn by itself: the largest sum of log p(word).
 
-    p(word) = count / sum of all counts. A character without a count, and a word whose count is 0,
-    is taken for `UNKNOWN_COUNT`. Of equally good paths the one with the longer last word is taken.
-    Source: dynamic programming over the ends of words (Viterbi 1967), len(text) times the longest
-    word's length. Raises as `forward_segment` does, and ValueError for a negative count.
-    """
-    scores = _Scores(counts)
-    return _cut(text, lambda run: _best_path(run, scores))
+        p(word) = c(word) / Σ c over the words of the dictionary, where c is the count, or
+        `UNKNOWN_COUNT` where that is 0. A character that is not in the dictionary has
+        c = `UNKNOWN_COUNT`, too, and no part in the sum. Of equally good paths the one with the
+        longer last word is taken. Source: dynamic programming over the ends of words (Viterbi
+        1967).
+        """
+        return _cut(text, self._best_path)
+
+    def _forward(self, run: str) -> Iterator[str]:
+        start = 0
+        while start < len(run):
+            ends = range(min(len(run), start + self.longest), start + 1, -1)
+            end = next((end for end in ends if run[start:end] in self.counts), start + 1)
+            yield run[start:end]
+            start = end
+
+    def _backward(self, run: str) -> list[str]:
+        found, end = list[str](), len(run)
+        while end:
+            starts = range(max(0, end - self.longest), end - 1)
+            start = next((start for start in starts if run[start:end] in self.counts), end - 1)
+            found.append(run[start:end])
+            end = start
+        return found[::-1]
+
+    def _best_path(self, run: str) -> list[str]:
+        """The words of the best path, found from the end back."""
+        starts, words, end = self._best_starts(run), list[str](), len(run)
+        while end:
+            words.append(run[starts[end] : end])
+            end = starts[end]
+        return words[::-1]
+
+    def _best_starts(self, run: str) -> list[int]:
+        """For each end, where the last word of the best path to it starts."""
+        best, starts = [0.0], [0]
+        for end in range(1, len(run) + 1):
+            top, chosen = -inf, end
+            for start in range(max(0, end - self.longest), end):
+                word = run[start:end]
+                if start == end - 1 or word in self.counts:
+                    score = best[start] + self._log_p(word)
+                    if score > top:
+                        top, chosen = score, start
+            best.append(top)
+            starts.append(chosen)
+        return starts
+
+    def _log_p(self, word: str) -> float:
+        return log(self.counts.get(word) or UNKNOWN_COUNT) - self._log_total
 
 
 def learn_counts(texts: Iterable[str], words: Collection[str], rounds: int = 10) -> dict[str, int]:
     """How often each word of the dictionary, and each single character, stands in raw texts.
 
     Hard expectation maximisation: start from plain occurrences, where 研究生 counts for 研究, too;
-    cut the texts by `segment` and count what comes out; again, until nothing changes or `rounds`
+    cut the texts by `best_path` and count what comes out; again, until nothing changes or `rounds`
     times. Words never chosen stay, with 0.
 
     Raises TypeError where texts or words is one string or `rounds` no int, ValueError for no
     texts, no words, an empty word or negative rounds.
     """
-    known, longest = _dictionary(words)
+    known = Segmenter(words)
     if isinstance(rounds, bool) or not isinstance(rounds, int):
         raise TypeError(f"rounds is of type {type(rounds).__name__}, not int")
     if rounds < 0:
         raise ValueError(f"rounds must not be negative, not {rounds}")
     runs = _all_runs(texts)
-    alphabet = {*known, *"".join(runs)}
+    alphabet, longest = {*known.counts, *"".join(runs)}, known.longest
     counts = _filled(alphabet, (w for run in runs for w in _occurrences(run, alphabet, longest)))
     for _ in range(rounds):
-        scores = _Scores(counts)
-        found = _filled(alphabet, (word for run in runs for word in _best_path(run, scores)))
+        present = Segmenter(counts)
+        found = _filled(alphabet, (word for run in runs for word in present.best_path(run)))
         if found == counts:
             break
         counts = found
@@ -119,69 +173,6 @@ def span_scores(predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[str]
             raise ValueError(f"sentence {number} predicted is not the text of gold, or is empty")
         right, found, wanted = right + len({*a} & {*b}), found + len(a), wanted + len(b)
     return SpanScores(right / found, right / wanted, 2 * right / (found + wanted))
-
-
-class _Scores(dict[str, float]):
-    """log p of words and of single characters, each worked out when it is first asked for."""
-
-    def __init__(self, counts: Mapping[str, float]):
-        super().__init__()
-        if not isinstance(counts, Mapping):
-            raise TypeError(f"counts is of type {type(counts).__name__}; give a dict, word: count")
-        _, self.longest = _dictionary(counts)
-        values = list(counts.values())
-        total = sum(values) + UNKNOWN_COUNT * values.count(0)
-        if not (min(values) >= 0 and total < inf):
-            raise ValueError("a count is negative, infinite or not a number; give counts from 0 on")
-        self.counts, self.log_total = counts, log(total)
-
-    def __missing__(self, word: str) -> float:
-        self[word] = log(self.counts.get(word) or UNKNOWN_COUNT) - self.log_total
-        return self[word]
-
-
-def _forward(run: str, known: Collection[str], longest: int) -> Iterator[str]:
-    start = 0
-    while start < len(run):
-        ends = range(min(len(run), start + longest), start + 1, -1)
-        end = next((end for end in ends if run[start:end] in known), start + 1)
-        yield run[start:end]
-        start = end
-
-
-def _backward(run: str, known: Collection[str], longest: int) -> list[str]:
-    found, end = list[str](), len(run)
-    while end:
-        starts = range(max(0, end - longest), end - 1)
-        start = next((start for start in starts if run[start:end] in known), end - 1)
-        found.append(run[start:end])
-        end = start
-    return found[::-1]
-
-
-def _best_path(run: str, scores: _Scores) -> list[str]:
-    """The words of the best path, found from the end back."""
-    starts, words, end = _best_starts(run, scores), list[str](), len(run)
-    while end:
-        words.append(run[starts[end] : end])
-        end = starts[end]
-    return words[::-1]
-
-
-def _best_starts(run: str, scores: _Scores) -> list[int]:
-    """For each end, where the last word of the best path to it starts."""
-    best, starts = [0.0], [0]
-    for end in range(1, len(run) + 1):
-        top, chosen = -inf, end
-        for start in range(max(0, end - scores.longest), end):
-            word = run[start:end]
-            if start == end - 1 or word in scores.counts:
-                score = best[start] + scores[word]
-                if score > top:
-                    top, chosen = score, start
-        best.append(top)
-        starts.append(chosen)
-    return starts
 
 
 def _occurrences(run: str, known: Collection[str], longest: int) -> Iterator[str]:
@@ -219,16 +210,24 @@ def _all_runs(texts: Iterable[str]) -> list[str]:
     return runs
 
 
-def _dictionary(words: Collection[str]) -> tuple[Collection[str], int]:
-    """The words as something quick to ask, and the length of the longest."""
-    known = words if isinstance(words, (set, frozenset, Mapping)) else set(_listed(words, "words"))
-    if not known:
+def _longest(words: Collection[str]) -> int:
+    """The length of the longest word."""
+    if not words:
         raise ValueError("the dictionary is empty; give at least one word")
-    if not all(issubclass(kind, str) for kind in set(map(type, known))):
+    if not all(issubclass(kind, str) for kind in set(map(type, words))):
         raise TypeError("a word of the dictionary is no string")
-    if "" in known:
+    if "" in words:
         raise ValueError("a word of the dictionary is empty; leave it out")
-    return known, max(map(len, known))
+    return max(map(len, words))
+
+
+def _total(counts: Mapping[str, float]) -> float:
+    """The sum of all counts, `UNKNOWN_COUNT` for each that is 0."""
+    values = list(counts.values())
+    total = sum(values) + UNKNOWN_COUNT * values.count(0)
+    if not (min(values) >= 0 and total < inf):
+        raise ValueError("a count is negative, infinite or not a number; give counts from 0 on")
+    return total
 
 
 def _listed(strings: Iterable[str], name: str) -> Iterable[str]:

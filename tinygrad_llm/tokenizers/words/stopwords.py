@@ -74,6 +74,7 @@ def remove_stop_words(words: Sequence[str], language: str) -> list[str]:
         raise ValueError(f"language is {language!r}, which has no stop words; give one of {known}")
     if isinstance(words, str):
         raise TypeError("words is one string; cut it first and give a list of words")
+    words = list(words)
     for place, word in enumerate(words):
         if not isinstance(word, str):
             kind = type(word).__name__
