@@ -52,8 +52,8 @@ lesson = begin(__file__, seconds=(20, 6), uses_data=True)
 rng, seed = lesson.rng, lesson.options.seed
 SHARE, LINEAR, COUNT = ({"scale": scale} for scale in ("share", "linear", "count"))
 own = lesson.own(data.read_text)  # the lines of your text
-READ, ASKED = (70_000, 8_000) if lesson.quick else (250_000, 25_000)  # bytes of each language
-SIZES = (300, 2400) if lesson.quick else (300, 1200, 4800)  # of vocabularies
+READ, ASKED = (60_000, 6_000) if lesson.quick else (250_000, 25_000)  # bytes of each language
+SIZES = (300, 2200) if lesson.quick else (300, 1200, 4800)  # of vocabularies
 
 
 def up_to(texts, size):  # the first of the texts that have together so many bytes

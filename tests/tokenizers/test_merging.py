@@ -65,9 +65,12 @@ def test_a_pair_may_come_again_where_two_pairs_have_one_name():
     def in_order(first, second):
         return "".join(sorted(first + second))
 
-    vocab, merges = learn({"abc": 5, "bac": 3, "ba": 1}, 9, name_of=in_order)
+    words = {"abc": 5, "bac": 3, "ba": 1}
+    vocab, merges = learn(words, 9, name_of=in_order)
     assert vocab == ["a", "b", "c", "ab", "abc"]
     assert merges == [("a", "b"), ("ab", "c"), ("b", "a"), ("ab", "c")]
+    # What was joined the first time does not count the second time.
+    assert learn(words, 9, name_of=in_order, min_frequency=4)[1] == merges[:3]
 
 
 def test_many_merges_of_long_words_take_little_room():
