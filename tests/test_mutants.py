@@ -198,7 +198,7 @@ def test_gradient_lines_are_those_that_depend_on_g():
     [
         ("max", "kept_shape"),
         ("prod", "_products_before"),
-        ("dropout", "_scaled_mask"),
+        ("dropout", "scaled_mask"),
         ("weightedcrossentropy", "target_distribution"),
         ("kldiv", "_log_where_positive"),
         ("einsum", "_einsum"),

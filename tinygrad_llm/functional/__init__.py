@@ -9,6 +9,7 @@ calls by name is here: NumPy's functions under NumPy's names, and some that NumP
 import sys
 
 from tinygrad_llm import tensor as _tensor
+from tinygrad_llm.functional.attention import scaled_dot_product_attention
 from tinygrad_llm.functional.comparisons import (
     all,
     any,
@@ -133,10 +134,10 @@ __all__ = [
     "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp",
     "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "multiply", "negative",
     "norm", "not_equal", "ones", "ones_like", "pad", "plain_index", "power", "prod", "rand",
-    "randn", "relu", "repeat", "reshape", "rms_norm", "roll", "scatter", "scatter_add", "sigmoid",
-    "sign", "silu", "sin", "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack",
-    "std", "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "to", "topk", "transpose",
-    "tril", "triu", "var", "where", "zeros", "zeros_like",
+    "randn", "relu", "repeat", "reshape", "rms_norm", "roll", "scaled_dot_product_attention",
+    "scatter", "scatter_add", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sort",
+    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis",
+    "tanh", "to", "topk", "transpose", "tril", "triu", "var", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 _tensor.register(sys.modules[__name__])

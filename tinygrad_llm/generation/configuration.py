@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 NEW_TOKENS = 20
@@ -75,12 +76,11 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         self._check_numbers()
         for name in ("eos_token_id", "forced_eos_token_id"):
-            given = getattr(self, name)
-            ids = (given,) if isinstance(given, int) or given is None else tuple(given)
-            for each in ids:
+            for each in _listed(name, getattr(self, name)):
                 _integer(name, each, 0)
-        if not isinstance(self.early_stopping, bool) and self.early_stopping != "never":
-            raise ValueError(_wrong("early_stopping", self.early_stopping, 'True, False or "never"'))
+        early = self.early_stopping
+        if not isinstance(early, bool) and early != "never":
+            raise ValueError(_wrong("early_stopping", early, 'True, False or "never"'))
         self._check_together()
 
     def _check_numbers(self) -> None:
@@ -91,7 +91,7 @@ class GenerationConfig:
         for name in ("seed", "pad_token_id", "decoder_start_token_id"):
             _integer(name, getattr(self, name), 0)
         for name in ("temperature", "repetition_penalty"):
-            if not 0.0 < _number(name, getattr(self, name)):
+            if _number(name, getattr(self, name)) <= 0.0:
                 raise ValueError(_wrong(name, getattr(self, name), "above 0"))
         _number("length_penalty", self.length_penalty)
         if not 0.0 < _number("top_p", self.top_p) <= 1.0:
@@ -110,15 +110,13 @@ class GenerationConfig:
             )
         if not self.do_sample:
             self._refuse(SAMPLING, "do_sample=True")
-            most, mend = self.num_beams, "do_sample=True, or as many num_beams"
-            if self.num_return_sequences > most:
-                raise ValueError(_wrong("num_return_sequences", self.num_return_sequences, mend))
+            count, mend = self.num_return_sequences, "do_sample=True, or as many num_beams"
+            if count > self.num_beams:
+                raise ValueError(_wrong("num_return_sequences", count, mend))
         if self.num_beams == 1:
             self._refuse(BEAMS, "num_beams above 1")
         if self.eos_token_id is None:
             self._refuse(WITH_EOS, "an eos_token_id")
-        if self.min_new_tokens > self.most_new_tokens(0):
-            raise ValueError(_wrong("min_new_tokens", self.min_new_tokens, "at most max_new_tokens"))
 
     def _refuse(self, settings: dict[str, Any], missing: str) -> None:
         for name, usual in settings.items():
@@ -128,11 +126,11 @@ class GenerationConfig:
     @property
     def eos_ids(self) -> list[int]:
         """The tokens that end a text; empty when none does."""
-        return _listed(self.eos_token_id)
+        return _listed("eos_token_id", self.eos_token_id)
 
     @property
     def forced_eos_ids(self) -> list[int]:
-        return _listed(self.forced_eos_token_id)
+        return _listed("forced_eos_token_id", self.forced_eos_token_id)
 
     @property
     def fill_id(self) -> int:
@@ -146,10 +144,15 @@ class GenerationConfig:
         return self.max_new_tokens or NEW_TOKENS
 
 
-def _listed(ids: int | Sequence[int] | None) -> list[int]:
+def _listed(name: str, ids: Any) -> list[int]:
+    """No id, one, or several as a list."""
     if ids is None:
         return []
-    return [ids] if isinstance(ids, int) else list(ids)
+    if isinstance(ids, Integral):
+        return [int(ids)]
+    if isinstance(ids, str) or not isinstance(ids, Sequence):
+        raise TypeError(_wrong(name, ids, "an integer or a list of integers"))
+    return list(ids)
 
 
 def _wrong(name: str, value: Any, expected: str) -> str:
@@ -160,7 +163,7 @@ def _integer(name: str, value: Any, least: int) -> None:
     """Refuse what is no integer from `least` on; None stands for a setting that is not given."""
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(_wrong(name, value, "an integer"))
     if value < least:
         raise ValueError(_wrong(name, value, f"at least {least}"))
@@ -168,7 +171,7 @@ def _integer(name: str, value: Any, least: int) -> None:
 
 def _number(name: str, value: Any) -> float:
     """Refuse what is no finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(_wrong(name, value, "a number"))
     if not math.isfinite(value):
         raise ValueError(_wrong(name, value, "a finite number"))

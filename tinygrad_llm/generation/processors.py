@@ -1,18 +1,18 @@
 """What is done to the scores of the next token before one is chosen: scores (N, V) in and out.
 
 Each is a function of scores and a setting, with the ids (N, T) of the rows where it looks at the
-text. A token that is ruled out gets -inf; what comes in is never changed. `processors_of` lines up
-those that a GenerationConfig asks for, in Hugging Face's order.
+text. A token that is ruled out gets -inf; what comes in is never changed. `pipeline` lines up those
+that a GenerationConfig asks for, in Hugging Face's order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 
 from tinygrad_llm.generation.configuration import SAMPLING, GenerationConfig
+from tinygrad_llm.generation.rows import Rows
 
 Processor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(ids (N, T), scores (N, V)) -> scores (N, V), as Hugging Face's logits processors are called."""
@@ -63,17 +63,12 @@ def min_p(scores: np.ndarray, p: float) -> np.ndarray:
 
 
 def repetition_penalty(
-    ids: np.ndarray, scores: np.ndarray, penalty: float, starts: np.ndarray | None = None
+    ids: np.ndarray, scores: np.ndarray, penalty: float, mask: np.ndarray | None = None
 ) -> np.ndarray:
     """s * penalty where s < 0, s / penalty elsewhere, for every token of the text, prompt included
-    (Keskar et al. 2019, "CTRL").
-
-    starts (B,): where each prompt begins after its padding, which is not counted; N is a multiple
-    of B, and rows of one prompt stand together.
+    (Keskar et al. 2019, "CTRL"). mask (N, T): 0 at padding, which is not counted.
     """
-    starts = np.zeros(len(ids), dtype=int) if starts is None else starts
-    begins = np.repeat(starts, len(ids) // len(starts))[:, None]
-    row, column = np.nonzero(np.arange(ids.shape[1]) >= begins)
+    row, column = np.nonzero(np.ones_like(ids) if mask is None else mask)
     seen = np.zeros(scores.shape, dtype=bool)
     seen[row, ids[row, column]] = True
     return np.where(seen, np.where(scores < 0, scores * penalty, scores / penalty), scores)
@@ -110,38 +105,56 @@ def forced_end(ids: np.ndarray, scores: np.ndarray, length: int, eos: Sequence[i
     return out
 
 
-def processors_of(
-    config: GenerationConfig, mask: np.ndarray, others: Sequence[Processor] = ()
-) -> list[Processor]:
-    """What `config` asks for after prompts with the attention mask (B, T); `others`, the caller's
-    own, come after those about the text and before those of sampling."""
-    steps = [*_about_the_text(config, mask), *others]
-    for function, name in FILTERS.items():
-        if config.do_sample and getattr(config, name) != SAMPLING[name]:
-            steps.append(_of_scores(function, getattr(config, name)))
-    return steps
-
-
 FILTERS = {temperature: "temperature", top_k: "top_k", top_p: "top_p", min_p: "min_p"}
 """Functions of sampling in their order -> the setting of each."""
 
 
-def _about_the_text(config: GenerationConfig, mask: np.ndarray) -> list[Processor]:
-    prompt, steps = mask.shape[1], []
-    most = prompt + config.most_new_tokens(prompt)
-    if config.repetition_penalty != 1.0:
-        given = {"penalty": config.repetition_penalty, "starts": mask.argmax(axis=1)}
-        steps.append(partial(repetition_penalty, **given))
-    if config.no_repeat_ngram_size:
-        steps.append(partial(no_repeat_ngram, size=config.no_repeat_ngram_size))
-    least = max(config.min_length, prompt + config.min_new_tokens)
+def pipeline(
+    config: GenerationConfig, prompt: int, others: Sequence[Processor] = ()
+) -> Callable[[Rows], np.ndarray]:
+    """All that `config` asks for after prompts of this length, as one function: rows -> scores.
+
+    `others`, the caller's own, come after those about the text and before those of sampling.
+    """
+    steps = [*_about_the_text(config, prompt), *map(_of_ids, others), *_filters(config)]
+
+    def processed(rows: Rows) -> np.ndarray:
+        scores = log_softmax(rows.logits) if config.num_beams > 1 else rows.logits
+        for step in steps:
+            scores = step(rows, scores)
+        return scores
+
+    return processed
+
+
+Step = Callable[[Rows, np.ndarray], np.ndarray]
+
+
+def _about_the_text(config: GenerationConfig, prompt: int) -> list[Step]:
+    steps: list[Step] = []
+    penalty, size = config.repetition_penalty, config.no_repeat_ngram_size
+    if penalty != 1.0:
+        steps.append(lambda rows, s: repetition_penalty(rows.ids, s, penalty, rows.mask))
+    if size:
+        steps.append(lambda rows, s: no_repeat_ngram(rows.ids, s, size))
+    least, most = prompt + config.min_new_tokens, prompt + config.most_new_tokens(prompt)
+    least = max(config.min_length, least)
     if least > prompt:
-        steps.append(partial(no_end_before, length=least, eos=config.eos_ids))
+        steps.append(lambda rows, s: no_end_before(rows.ids, s, least, config.eos_ids))
     if config.forced_eos_ids:
-        steps.append(partial(forced_end, length=most, eos=config.forced_eos_ids))
+        steps.append(lambda rows, s: forced_end(rows.ids, s, most, config.forced_eos_ids))
     return steps
 
 
-def _of_scores(function: Callable[..., np.ndarray], setting: float) -> Processor:
-    """A function of scores alone as a processor."""
-    return lambda ids, scores: function(scores, setting)
+def _filters(config: GenerationConfig) -> list[Step]:
+    """Those of sampling that do something."""
+    settings = [(function, name, getattr(config, name)) for function, name in FILTERS.items()]
+    return [_of_scores(f, value) for f, name, value in settings if value != SAMPLING[name]]
+
+
+def _of_scores(function: Callable[..., np.ndarray], setting: float) -> Step:
+    return lambda rows, scores: function(scores, setting)
+
+
+def _of_ids(processor: Processor) -> Step:
+    return lambda rows, scores: processor(rows.ids, scores)

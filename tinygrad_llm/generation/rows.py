@@ -42,15 +42,15 @@ class Cache(Protocol):
 class Rows:
     """N rows for a decoder alone.
 
-    ids (N, T): the text so far. logits (N, V) float64: scores of the next token, after `read`.
+    ids, mask (N, T): the text so far, and 0 at its padding. logits (N, V) float64: scores of the
+    next token, after `read`.
     """
 
-    ids: np.ndarray
     logits: np.ndarray
 
     def __init__(self, model: Any, ids: np.ndarray, mask: np.ndarray):
         self._model, self._device = model, _device_of(model)
-        self.ids, self._mask = ids, mask
+        self.ids, self.mask = ids, mask
         self._call = self._function()
         self._names = _named(self._call)
         self._cache = model.new_cache() if "cache" in self._names else None
@@ -67,12 +67,13 @@ class Rows:
     def append(self, tokens: np.ndarray) -> None:
         """One more token (N,) for each row."""
         self.ids = np.concatenate([self.ids, tokens[:, None]], axis=1)
+        self.mask = np.pad(self.mask, ((0, 0), (0, 1)), constant_values=1)
 
     def select(self, rows: np.ndarray) -> None:
         """Row i goes on from what was row rows[i]."""
         if np.array_equal(rows, np.arange(len(self.ids))):
             return
-        self.ids, self._mask, self.logits = self.ids[rows], self._mask[rows], self.logits[rows]
+        self.ids, self.mask, self.logits = self.ids[rows], self.mask[rows], self.logits[rows]
         if self._cache is not None:
             self._cache.reorder(rows)
 
@@ -88,16 +89,10 @@ class Rows:
             return self._cache
         if name == "logits_to_keep":
             return 1
-        mask = self._whole_mask()
         if name == "position_ids":
-            places = np.where(mask, mask.cumsum(axis=1) - 1, 0)
+            places = np.where(self.mask, self.mask.cumsum(axis=1) - 1, 0)
             return self._put(places[:, self._seen :])
-        return self._put(mask)
-
-    def _whole_mask(self) -> np.ndarray:
-        """That of the prompt, and 1 for what has come since."""
-        new = self.ids.shape[1] - self._mask.shape[1]
-        return np.pad(self._mask, ((0, 0), (0, new)), constant_values=1)
+        return self._put(self.mask)
 
     def _put(self, array: np.ndarray) -> Any:
         return put(array, self._device)
@@ -107,14 +102,15 @@ class DecoderRows(Rows):
     """N rows for the decoder of an encoder-decoder, which reads the sources (B, S) once."""
 
     def __init__(self, model: Any, sources: np.ndarray, mask: np.ndarray, start: int):
-        super().__init__(model, np.full((len(sources), 1), start), mask)
-        given = self._put(mask)
-        options = {"attention_mask": given} if "attention_mask" in _named(model.encode) else {}
+        ids = np.full((len(sources), 1), start)
+        super().__init__(model, ids, np.ones_like(ids))
+        self._source_mask = mask
+        named = {"attention_mask": self._put(mask)}
+        options = named if "attention_mask" in _named(model.encode) else {}
         self._states = model.encode(self._put(sources), **options)
 
     def select(self, rows: np.ndarray) -> None:
-        if not np.array_equal(rows, np.arange(len(self.ids))):
-            self._states = self._states[rows]
+        self._states, self._source_mask = self._states[rows], self._source_mask[rows]
         super().select(rows)
 
     def _function(self) -> Callable:
@@ -123,9 +119,8 @@ class DecoderRows(Rows):
     def _answer(self, ids: Any, options: dict[str, Any]) -> Any:
         return self._call(ids, self._states, **options)
 
-    def _whole_mask(self) -> np.ndarray:
-        """That of the source, which does not grow."""
-        return self._mask
+    def _option(self, name: str) -> Any:
+        return self._put(self._source_mask) if name == "attention_mask" else super()._option(name)
 
 
 def is_encoder_decoder(model: Any) -> bool:
@@ -158,7 +153,8 @@ def _last_logits(output: Any, rows: int) -> np.ndarray:
     logits = getattr(output, "logits", output)
     if len(logits.shape) != 3 or logits.shape[0] != rows:
         raise ValueError(
-            f"generate: the model's logits have shape {tuple(logits.shape)}, expected ({rows}, T, V)"
+            f"generate: the model's logits have shape {tuple(logits.shape)}, expected "
+            f"({rows}, T, V)"
         )
     last = logits[:, -1]
     scores = to_host(last.data if isinstance(last, Tensor) else last).astype(np.float64)

@@ -1,6 +1,7 @@
 """Floor 1: one class an op, forward and backward side by side in array language."""
 
 from tinygrad_llm.ops import (
+    attention,
     dropout,
     elementwise,
     indexing,
@@ -18,6 +19,7 @@ __all__ = [
     "Cached",
     "Op",
     "Piece",
+    "attention",
     "dropout",
     "elementwise",
     "indexing",

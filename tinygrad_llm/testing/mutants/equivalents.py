@@ -145,7 +145,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "axes is a permutation: the loop writes every place",
         ),
     ],
-    "_scaled_mask": [
+    "scaled_mask": [
         (
             "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)",
             "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else "
@@ -173,6 +173,33 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "while step < x.shape[-1]:",
             "while step <= x.shape[-1]:",
             "at step = n the part before is all of p and the part beyond is empty: p stays",
+        ),
+    ],
+    "_weights": [
+        (
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e = -xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e is divided by its own sum",
+        ),
+        (
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e = 2.0 * xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e is divided by its own sum",
+        ),
+        (
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 1.0))",
+            "where top = −∞ every s is −∞, and e^(−∞ − c) is 0 for every finite c",
+        ),
+        (
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
+            "e = xp.exp(s - xp.where(xp.isfinite(top), top, -1.0))",
+            "where top = −∞ every s is −∞, and e^(−∞ − c) is 0 for every finite c",
+        ),
+        (
+            "return e / xp.where(total == 0, 1.0, total)",
+            "return e / xp.where(total == 0, 2.0, total)",
+            "where the total is 0 every e is 0, and 0 / 2 is 0 / 1",
         ),
     ],
     "target_distribution": [

@@ -1,6 +1,7 @@
 """Samples of every op: how to call it, and in which places a rule decides its gradient."""
 
 from tinygrad_llm.testing.samples import (
+    attention,
     elementwise,
     indexing,
     losses,
@@ -27,6 +28,7 @@ __all__ = [
     "Sample",
     "all_exact",
     "all_samples",
+    "attention",
     "elementwise",
     "indexing",
     "losses",
