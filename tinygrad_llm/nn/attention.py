@@ -23,10 +23,10 @@ class MultiHeadAttention(Module):
     Each head has D/H features of its own: Q = x W_q (B, T, D) is seen as (B, H, T, K), K = D/H; the
     heads' outputs stand side by side again (B, T, D) and go through W_o.
 
-    d_model, num_heads: D and H, which divides it. num_kv_heads: fewer heads of keys and values, each
-    shared by H/G heads of queries (Ainslie et al. 2023); 1 is multi-query. memory_width: of the
-    encoder's output, D if not said. dropout: of the attention weights, in training. rotary: turns
-    queries and keys by their positions.
+    d_model, num_heads: D and H, which divides it. num_kv_heads: fewer heads of keys and values,
+    each shared by H/G heads of queries (Ainslie et al. 2023); 1 is multi-query. memory_width: of
+    the encoder's output, D if not said. dropout: of the attention weights, in training. rotary:
+    turns queries and keys by their positions.
     Raises ValueError for sizes that do not fit.
     """
 
@@ -69,8 +69,8 @@ class MultiHeadAttention(Module):
         cache: LayerCache | None = None,
         return_weights: bool = False,
     ) -> Any:
-        """x (B, T, D) asks itself, or memory (B, S, D'): (B, T, D), and with return_weights the maps
-        (B, H, T, S) too.
+        """x (B, T, D) asks itself, or memory (B, S, D'): (B, T, D), and with return_weights the
+        maps (B, H, T, S) too.
 
         mask: what may be seen: (B, S) by key, 1 or True at tokens; or boolean, broadcastable to
             (B, H, T, S). A token that may see nothing gets 0 from its heads.

@@ -53,4 +53,3 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.width}, eps={self.eps}"
-

@@ -30,9 +30,7 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 class FeedForward(Module):
     """act(x W₁ + b₁) W₂ + b₂ at each position alone  (F35, F73, F77): x (..., D) -> (..., D)."""
 
-    def __init__(
-        self, d_model: int, hidden: int, activation: str = "relu", dropout: float = 0.0
-    ):
+    def __init__(self, d_model: int, hidden: int, activation: str = "relu", dropout: float = 0.0):
         self.activation = one_of("FeedForward: activation", activation, ACTIVATIONS)
         self.up = Linear(d_model, hidden)
         self.down = Linear(hidden, d_model)
@@ -73,8 +71,9 @@ class Residual(Module):
 class TransformerLayer(Module):
     """One block: self-attention, cross-attention in a decoder of an encoder–decoder, feed-forward.
 
-    d_model, nhead: D and H. dim_feedforward: 4·D if not said. norm: see `Residual`. causal: no
-    token sees a later one. cross: whether it also asks the encoder's output.
+    d_model, nhead: D and H. dim_feedforward: 4·D if not said. dropout: of what goes into each sum
+    and of the hidden units; attention_dropout: of the maps, the same if not said. norm: see
+    `Residual`. causal: no token sees a later one. cross: it also asks the encoder's output.
     """
 
     def __init__(
@@ -84,6 +83,7 @@ class TransformerLayer(Module):
         dim_feedforward: int | None = None,
         *,
         dropout: float = 0.0,
+        attention_dropout: float | None = None,
         activation: str = "relu",
         norm: str = "post",
         eps: float = 1e-5,
@@ -93,18 +93,19 @@ class TransformerLayer(Module):
         rotary: Rotary | None = None,
     ):
         hidden = 4 * d_model if dim_feedforward is None else dim_feedforward
+        on_maps = dropout if attention_dropout is None else attention_dropout
         self.causal = causal
 
         def residual() -> Residual:
             return Residual(d_model, norm, dropout, eps)
 
         self.attention = MultiHeadAttention(
-            d_model, nhead, num_kv_heads=num_kv_heads, dropout=dropout, rotary=rotary
+            d_model, nhead, num_kv_heads=num_kv_heads, dropout=on_maps, rotary=rotary
         )
         self.attention_sum = residual()
         self.cross_attention = None
         if cross:
-            self.cross_attention = MultiHeadAttention(d_model, nhead, dropout=dropout)
+            self.cross_attention = MultiHeadAttention(d_model, nhead, dropout=on_maps)
             self.cross_attention_sum = residual()
         self.feed_forward = FeedForward(d_model, hidden, activation, dropout)
         self.feed_forward_sum = residual()
@@ -149,15 +150,18 @@ class TransformerStack(Module):
 
     def __init__(self, num_layers: int, d_model: int, nhead: int, *sizes: Any, **options: Any):
         size("num_layers", num_layers, least=1)
-        layers = (
-            TransformerLayer(d_model, nhead, *sizes, **options) for _ in range(num_layers)
-        )
+        layers = (TransformerLayer(d_model, nhead, *sizes, **options) for _ in range(num_layers))
         self.layers = ModuleList(layers)
         last = options.get("norm", "post") == "pre"
         self.norm = LayerNorm(d_model, options.get("eps", 1e-5)) if last else None
 
     def forward(
-        self, x: Tensor, memory: Tensor | None = None, *, cache: KeyValueCache | None = None, **how: Any
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        *,
+        cache: KeyValueCache | None = None,
+        **how: Any,
     ) -> Tensor:
         """x (B, T, D) -> (B, T, D); arguments as for `TransformerLayer`, cache for all layers."""
         for i, layer in enumerate(self.layers):
