@@ -10,11 +10,9 @@ import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
-from tinygrad_llm.models.outputs import LanguageModelOutput
+from tinygrad_llm.models.outputs import LanguageModelOutput, counted, integers
+from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
-
-IGNORED = -100
-"""The label of a place that does not count."""
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "none")
 
@@ -45,10 +43,7 @@ class GPT2Config:
     positions: str = "learned"
 
     def __post_init__(self) -> None:
-        if self.positions not in POSITIONS:
-            raise ValueError(
-                f"GPT2Config: positions {self.positions!r} is not one of {', '.join(POSITIONS)}"
-            )
+        one_of("GPT2Config: positions", self.positions, POSITIONS)
 
 
 class GPT2LMHeadModel(nn.Module):
@@ -98,17 +93,20 @@ class GPT2LMHeadModel(nn.Module):
         position_ids (B, T): counted from the first token of each row; 0, 1, … if not said.
         cache: `new_cache()`, under no_grad; input_ids are then the tokens not yet read.
         logits_to_keep: logits of the last so many places alone; 0 for all.
+        Raises ValueError for labels of another shape, IndexError for ids outside the vocabulary and
+        texts longer than n_positions.
         """
-        ids = np.asarray(input_ids.data if isinstance(input_ids, Tensor) else input_ids)
+        x = self.tokens(input_ids)
+        if x.ndim != 3:
+            raise ValueError(f"GPT2LMHeadModel: input_ids {x.shape[:-1]}, expected (B, T)")
         if position_ids is None:
             seen = 0 if cache is None else cache.length
-            position_ids = np.arange(seen, seen + ids.shape[-1])
-        x = self.tokens(input_ids)
+            position_ids = np.arange(seen, seen + x.shape[1])
         x = self.dropout(x if self.positions is None else self.positions(x, position_ids))
         maps: list | None = [] if output_attentions else None
         x = self.decoder(x, mask=attention_mask, positions=position_ids, cache=cache, maps=maps)
         loss, targets = (None, None) if labels is None else self._loss(x, labels)
-        return LanguageModelOutput(x[:, -logits_to_keep:], self._head, loss, targets, maps)
+        return LanguageModelOutput(x, self._head, logits_to_keep, loss, targets, maps)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache, for texts that grow token by token."""
@@ -119,9 +117,15 @@ class GPT2LMHeadModel(nn.Module):
 
     def _loss(self, x: Tensor, labels: Any) -> tuple[Tensor, int]:
         """Mean cross-entropy of each token after the first, and over how many it is."""
-        targets = np.asarray(labels.data if isinstance(labels, Tensor) else labels)[:, 1:]
+        labels = integers(labels)
+        if labels.shape != x.shape[:2]:
+            raise ValueError(
+                f"GPT2LMHeadModel: labels {labels.shape} for input_ids {x.shape[:2]}: give the ids "
+                "themselves, which are shifted in here"
+            )
+        targets = labels[:, 1:]
         loss = F.linear_cross_entropy(x[:, :-1], self.tokens.weight, targets, transposed=True)
-        return loss, int((targets != IGNORED).sum())
+        return loss, counted(targets)
 
     def _initialize(self, config: GPT2Config) -> None:
         """Normal weights of deviation 0.02, biases 0; what goes into the 2·L sums of the residual

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_llm.tensor import Tensor
+from tinygrad_llm.tensor import Tensor, as_array
+
+IGNORED = -100
+"""The label of a place that does not count."""
 
 
 class LanguageModelOutput:
@@ -20,6 +23,7 @@ class LanguageModelOutput:
         self,
         hidden_states: Tensor,
         head: Callable[[Tensor], Tensor],
+        logits_to_keep: int = 0,
         loss: Tensor | None = None,
         targets: int | None = None,
         attentions: Any = None,
@@ -28,12 +32,27 @@ class LanguageModelOutput:
         self.loss = loss
         self.targets = targets
         self.attentions = attentions
-        self._head = head
+        self._head, self._kept = head, logits_to_keep
         self._logits: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
-        """Scores (B, T, V) of the vocabulary at each place."""
+        """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`."""
         if self._logits is None:
-            self._logits = self._head(self.hidden_states)
+            x = self.hidden_states
+            self._logits = self._head(x[:, -self._kept :] if self._kept else x)
         return self._logits
+
+    def tensors(self) -> list[Tensor]:
+        """What there is without computing logits: the loss, or else the hidden states."""
+        return [self.hidden_states] if self.loss is None else [self.loss]
+
+
+def integers(ids: Any) -> Any:
+    """Ids, labels or masks as a raw array."""
+    return as_array(ids.data if isinstance(ids, Tensor) else ids)
+
+
+def counted(labels: Any) -> int:
+    """How many labels count."""
+    return int((labels != IGNORED).sum())

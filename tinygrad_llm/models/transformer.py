@@ -10,11 +10,10 @@ import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
-from tinygrad_llm.models.outputs import LanguageModelOutput
+from tinygrad_llm.backend.devices import Array, namespace
+from tinygrad_llm.models.outputs import IGNORED, LanguageModelOutput, counted, integers
+from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
-
-IGNORED = -100
-"""The label of a place that does not count."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,9 @@ class TransformerConfig:
     tied: bool = True
     pad_token_id: int = 0
     decoder_start_token_id: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("TransformerConfig: positions", self.positions, ("sinusoidal", "learned"))
 
 
 class Transformer(nn.Module):
@@ -88,14 +90,14 @@ class Transformer(nn.Module):
         if labels is None and decoder_input_ids is None:
             raise ValueError("Transformer: give labels or decoder_input_ids")
         if decoder_input_ids is None:
-            decoder_input_ids = self._shifted(_integers(labels))
+            decoder_input_ids = self._shifted(integers(labels))
         if attention_mask is None:
-            attention_mask = _integers(input_ids) != self.config.pad_token_id
+            attention_mask = integers(input_ids) != self.config.pad_token_id
         maps: dict = {"encoder": [], "decoder": []} if output_attentions else {}
         states = self.encode(input_ids, attention_mask, maps.get("encoder"))
         output = self.decode(decoder_input_ids, states, attention_mask, maps=maps.get("decoder"))
         if labels is not None:
-            output.loss, output.targets = self._loss(output.hidden_states, _integers(labels))
+            output.loss, output.targets = self._loss(output.hidden_states, integers(labels))
         output.attentions = maps or None
         return output
 
@@ -103,7 +105,7 @@ class Transformer(nn.Module):
         self, input_ids: Any, attention_mask: Any = None, maps: list | None = None
     ) -> Tensor:
         """States (B, S, D) of the source."""
-        x = self._embedded(self.source, input_ids, None)
+        x = self._embedded(self.source, input_ids)
         return self.encoder(x, mask=attention_mask, maps=maps)
 
     def decode(
@@ -118,35 +120,39 @@ class Transformer(nn.Module):
         """Scores after each of the target's tokens so far (B, T), for the source's states (B, S, D)
         and mask; with a cache input_ids are the tokens that are not read yet."""
         seen = 0 if cache is None else cache.length
-        length = _integers(input_ids).shape[1]
-        x = self._embedded(self.target, input_ids, np.arange(seen, seen + length))
+        x = self._embedded(self.target, input_ids, seen)
         x = self.decoder(x, states, memory_mask=attention_mask, cache=cache, maps=maps)
-        return LanguageModelOutput(x[:, -logits_to_keep:], self._scores)
+        return LanguageModelOutput(x, self._scores, logits_to_keep)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache for `decode`."""
         return self.decoder.new_cache()
 
-    def _embedded(self, embedding: nn.Embedding, ids: Any, positions: Any) -> Tensor:
-        """√D·E[ids] + positions: rows of deviation 1/√D get the size of the sines."""
+    def _embedded(self, embedding: nn.Embedding, ids: Any, seen: int = 0) -> Tensor:
+        """√D·E[ids] + positions from `seen` on: rows of deviation 1/√D get the size of the sines."""
         x = embedding(ids) * math.sqrt(self.config.d_model)
-        return self.dropout(self.positions(x, positions))
+        if x.ndim != 3:
+            raise ValueError(f"Transformer: input_ids {x.shape[:-1]}, expected (B, T)")
+        return self.dropout(self.positions(x, np.arange(seen, seen + x.shape[1])))
 
     def _scores(self, x: Tensor) -> Tensor:
         return x @ self.target.weight.T if self.head is None else self.head(x)
 
-    def _loss(self, x: Tensor, labels: np.ndarray) -> tuple[Tensor, int]:
+    def _loss(self, x: Tensor, labels: Array) -> tuple[Tensor, int]:
         if self.head is None:
             loss = F.linear_cross_entropy(x, self.target.weight, labels, transposed=True)
         else:
             loss = F.linear_cross_entropy(x, self.head.weight, labels)
-        return loss, int((labels != IGNORED).sum())
+        return loss, counted(labels)
 
-    def _shifted(self, labels: np.ndarray) -> np.ndarray:
-        """What the decoder reads while it is to write the labels."""
-        start = np.full((len(labels), 1), self.config.decoder_start_token_id)
-        before = np.concatenate([start, labels[:, :-1]], axis=1)
-        return np.where(before == IGNORED, self.config.pad_token_id, before)
+    def _shifted(self, labels: Array) -> Array:
+        """What the decoder reads while it is to write the labels (B, T)."""
+        if labels.ndim != 2:
+            raise ValueError(f"Transformer: labels {labels.shape}, expected (B, T)")
+        xp = namespace(labels)
+        start = xp.full((len(labels), 1), self.config.decoder_start_token_id, labels.dtype)
+        before = xp.concatenate([start, labels[:, :-1]], axis=1)
+        return xp.where(before == IGNORED, self.config.pad_token_id, before)
 
     def _initialize(self) -> None:
         """Xavier for matrices, rows of deviation 1/√D for embeddings, biases 0."""
@@ -162,14 +168,6 @@ class Transformer(nn.Module):
 
 
 def _positions(config: TransformerConfig) -> nn.Module:
-    if config.positions == "sinusoidal":
-        return nn.SinusoidalPositions(config.d_model)
     if config.positions == "learned":
         return nn.LearnedPositions(config.max_length, config.d_model)
-    raise ValueError(
-        f"TransformerConfig: positions {config.positions!r} is not 'sinusoidal' or 'learned'"
-    )
-
-
-def _integers(ids: Any) -> np.ndarray:
-    return np.asarray(ids.data if isinstance(ids, Tensor) else ids)
+    return nn.SinusoidalPositions(config.d_model)

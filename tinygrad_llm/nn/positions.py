@@ -14,16 +14,14 @@ from tinygrad_llm import functional as F
 from tinygrad_llm.backend.devices import put, to_host
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
-from tinygrad_llm.nn.sizes import size
+from tinygrad_llm.nn.sizes import pairs, size
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
 
 
 def sinusoidal(positions: Any, width: int, base: float = 10000.0) -> np.ndarray:
     """PE[p, 2i] = sin(p / base^(2i/width)), PE[p, 2i+1] = cos(the same)  (G09, F78; Vaswani et al.
     2017): positions (...) -> float64 (..., width). Raises ValueError for an odd width."""
-    if width % 2:
-        raise ValueError(f"sinusoidal: width {width} is odd; sines and cosines come in pairs")
-    angles = _angles(positions, width, base)
+    angles = _angles(positions, pairs("sinusoidal: width", width), base)
     return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(*angles.shape[:-1], width)
 
 
@@ -31,17 +29,13 @@ class SinusoidalPositions(Module):
     """x (B, T, D) + the sinusoidal table: nothing to learn, and no longest text  (G09)."""
 
     def __init__(self, width: int, base: float = 10000.0):
-        self.width = size("SinusoidalPositions: width", width, least=2)
+        self.width = pairs("SinusoidalPositions: width", width)
         self.base = base
-        sinusoidal([0], width)
-        self._table: Any = None
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
         where = _positions("SinusoidalPositions", x, positions)
-        longest = int(where.max(initial=-1)) + 1
-        if self._table is None or len(self._table) < longest:
-            self._table = sinusoidal(np.arange(longest), self.width, self.base)
-        return x + put(self._table[where].astype(x.dtype), x.device)
+        rows = sinusoidal(where, self.width, self.base)
+        return x + put(rows.astype(x.dtype), x.device)
 
     def extra_repr(self) -> str:
         return str(self.width)
@@ -51,7 +45,7 @@ class LearnedPositions(Module):
     """x (B, T, D) + a learned row for each position, as BERT and GPT-2 have them  (G09).
 
     weight (max_length, width) begins normal with standard deviation 0.02.
-    Raises IndexError for positions from max_length on.
+    Raises IndexError for positions outside 0 … max_length − 1.
     """
 
     def __init__(self, max_length: int, width: int):
@@ -62,12 +56,13 @@ class LearnedPositions(Module):
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
         where = _positions("LearnedPositions", x, positions)
-        if where.size and int(where.max()) >= self.max_length:
+        if where.size and not 0 <= where.min() <= where.max() < self.max_length:
+            wrong = where.min() if where.min() < 0 else where.max()
             raise IndexError(
-                f"LearnedPositions: position {where.max()} is outside 0 … {self.max_length - 1}: "
+                f"LearnedPositions: position {wrong} is outside 0 … {self.max_length - 1}: "
                 "shorten the text"
             )
-        return x + F.embedding(where, self.weight)
+        return x + F.embedding(put(where, x.device), self.weight)
 
     def extra_repr(self) -> str:
         return f"{self.max_length}, {self.width}"
@@ -82,9 +77,7 @@ class Rotary(Module):
     """
 
     def __init__(self, head_width: int, base: float = 10000.0):
-        self.head_width = size("Rotary: head_width", head_width, least=2)
-        if head_width % 2:
-            raise ValueError(f"Rotary: head_width {head_width} is odd; pairs are turned")
+        self.head_width = pairs("Rotary: head_width", head_width)
         self.base = base
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
@@ -113,7 +106,7 @@ def _positions(who: str, x: Tensor, positions: Any) -> np.ndarray:
     length = x.shape[-2]
     if positions is None:
         return np.arange(length)
-    where = np.asarray(to_host(positions.data if isinstance(positions, Tensor) else positions))
+    where = to_host(positions.data if isinstance(positions, Tensor) else positions)
     if where.dtype.kind not in "iu":
         raise TypeError(f"{who}: positions are integers, not {where.dtype}")
     if where.shape not in ((length,), (x.shape[0], length)):

@@ -27,3 +27,11 @@ def one_of(what: str, name: str, known: tuple[str, ...]) -> str:
     if name not in known:
         raise ValueError(f"{what} {name!r} is not one of {', '.join(known)}")
     return name
+
+
+def pairs(what: str, value: Any) -> int:
+    """The width of pairs of features; ValueError for one that is odd or 0."""
+    width = size(what, value, least=2)
+    if width % 2:
+        raise ValueError(f"{what} {width} is odd, but its features come in pairs")
+    return width

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm import functional as F
 from tinygrad_llm.nn.attention import MultiHeadAttention
 from tinygrad_llm.nn.cache import KeyValueCache, LayerCache
 from tinygrad_llm.nn.containers import ModuleList
@@ -37,8 +36,7 @@ class FeedForward(Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.linear(x, self.up.weight, self.up.bias, activation=self.activation)
-        return self.down(self.dropout(hidden))
+        return self.down(self.dropout(self.up(x, self.activation)))
 
     def extra_repr(self) -> str:
         return self.activation
@@ -74,6 +72,7 @@ class TransformerLayer(Module):
     d_model, nhead: D and H. dim_feedforward: 4·D if not said. dropout: of what goes into each sum
     and of the hidden units; attention_dropout: of the maps, the same if not said. norm: see
     `Residual`. causal: no token sees a later one. cross: it also asks the encoder's output.
+    num_kv_heads, rotary: of the tokens' own attention, see `MultiHeadAttention`.
     """
 
     def __init__(
@@ -122,7 +121,13 @@ class TransformerLayer(Module):
         maps: list | None = None,
     ) -> Tensor:
         """x (B, T, D) -> (B, T, D); masks as `MultiHeadAttention` has them. maps: a list that
-        takes the attention maps (B, H, T, S), own tokens' first."""
+        takes the attention maps (B, H, T, S), own tokens' first. Raises ValueError for a memory
+        without cross-attention, or the other way round."""
+        if (memory is None) != (self.cross_attention is None):
+            raise ValueError(
+                "TransformerLayer: a memory is what cross-attention asks, and it is "
+                + ("missing" if memory is None else "given to a layer made without cross=True")
+            )
 
         def attend(attention: MultiHeadAttention, h: Tensor, *states: Any, **how: Any) -> Tensor:
             if maps is None:

@@ -38,7 +38,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tinygrad_llm.backend.devices import Array
+from tinygrad_llm.backend.devices import Array, is_array
+from tinygrad_llm.ops.rowsums import add_rows
 
 OPS: dict[str, type[Op]] = {}
 """Every op by its name; a test holds this list against the gradient tests."""
@@ -109,10 +110,19 @@ class Piece:
 
     def add_to(self, xp: Any, buffer: Array) -> None:
         """buffer[index] += g, adding once for every time that an index repeats (raw arrays)."""
-        if self.repeats:
-            xp.add.at(buffer, self.index, self.g)
-        else:
+        if not self.repeats:
             buffer[self.index] += self.g
+        elif self._is_of_rows(buffer):
+            (ids,) = self.index
+            add_rows(xp, buffer, ids.ravel(), self.g.reshape(ids.size, *buffer.shape[1:]))
+        else:
+            xp.add.at(buffer, self.index, self.g)
+
+    def _is_of_rows(self, buffer: Array) -> bool:
+        """Whole rows at the places of one array of integers, where `add.at` is slow."""
+        ids = self.index[0]
+        alone = len(self.index) == 1 and buffer.ndim > 1
+        return alone and is_array(ids) and ids.dtype.kind in "iu"
 
     def dense(self, xp: Any, shape: tuple[int, ...]) -> Any:
         """The whole gradient, as a Tensor whose tape goes on through `g` (`xp` is functional)."""

@@ -228,6 +228,28 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "to its own dtype, x becomes an equal copy: cost",
         ),
     ],
+    "add_rows": [
+        (
+            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
+            "rank = -(xp.arange(len(ids)) - xp.searchsorted(ids, ids))",
+            "−n is odd where n is, and its half is the half of n with the sign changed",
+        ),
+        (
+            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
+            "rank = xp.searchsorted(ids, ids) - xp.arange(len(ids))",
+            "−n is odd where n is, and its half is the half of n with the sign changed",
+        ),
+        (
+            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
+            "rank = 2.0 * (xp.arange(len(ids)) - xp.searchsorted(ids, ids))",
+            "one round more, in which every rank is even and halved: cost",
+        ),
+        (
+            "ids, order, rank = (ids[even], order[even], rank[even] // 2)",
+            "ids, order, rank = (ids[even], order[even], -(rank[even] // 2))",
+            "−n is odd where n is, and its half is the half of n with the sign changed",
+        ),
+    ],
     "ones_like": [
         (
             "return Tensor(values, requires_grad, device=device)",

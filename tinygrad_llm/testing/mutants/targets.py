@@ -21,6 +21,7 @@ from tinygrad_llm.graph import walk
 from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.indexing import along_axis
 from tinygrad_llm.ops.products import _plan
+from tinygrad_llm.ops.rowsums import add_rows
 from tinygrad_llm.optim import LAMB, SGD, Adam, Optimizer, RMSprop, base
 from tinygrad_llm.optim.flat import Flat
 from tinygrad_llm.tensor import Tensor
@@ -53,6 +54,7 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         _plan: ("einsum",),
         Piece.add_to: _BY_PIECE,
         Piece.dense: _BY_PIECE,
+        add_rows: ("embedding", "getitem"),
     },
     "engine": {
         graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
