@@ -60,7 +60,7 @@ class Transformer(nn.Module):
         self.target = self.source if own is None else nn.Embedding(own, width, config.pad_token_id)
         self.positions = _positions(config)
         self.dropout = nn.Dropout(config.dropout)
-        options = {
+        options: dict[str, Any] = {
             "dropout": config.dropout,
             "activation": config.activation,
             "norm": config.norm,
@@ -129,7 +129,7 @@ class Transformer(nn.Module):
         return self.decoder.new_cache()
 
     def _embedded(self, embedding: nn.Embedding, ids: Any, seen: int = 0) -> Tensor:
-        """√D·E[ids] + positions from `seen` on: rows of deviation 1/√D get the size of the sines."""
+        """√D·E[ids] + positions from `seen` on: rows of size 1/√D get the size of the sines."""
         x = embedding(ids) * math.sqrt(self.config.d_model)
         if x.ndim != 3:
             raise ValueError(f"Transformer: input_ids {x.shape[:-1]}, expected (B, T)")

@@ -51,7 +51,7 @@ class Residual(Module):
     def __init__(self, d_model: int, norm: str, dropout: float = 0.0, eps: float = 1e-5):
         self.place = one_of("Residual: norm", norm, NORMS)
         self.dropout = Dropout(dropout)
-        self.norm = LayerNorm(d_model, eps) if norm in ("post", "pre") else None
+        self.norm: Any = LayerNorm(d_model, eps) if norm in ("post", "pre") else None
         self.alpha = Parameter(np.zeros((), DEFAULT_DTYPE)) if norm == "rezero" else None
 
     def forward(self, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
