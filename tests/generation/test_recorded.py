@@ -1,4 +1,4 @@
-"""Hugging Face's texts and scores, case for case: greedy and beam search, with and without cache."""
+"""Texts and scores of Hugging Face, case for case: greedy and beams, with and without a cache."""
 
 import numpy as np
 import pytest

@@ -73,6 +73,7 @@ from tinygrad_llm.functional.indexing import (
     scatter_add,
     take_along_axis,
 )
+from tinygrad_llm.functional.linear_losses import linear_cross_entropy
 from tinygrad_llm.functional.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -131,13 +132,14 @@ __all__ = [
     "copy", "cos", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "equal",
     "erf", "exp", "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "greater",
     "greater_equal", "isfinite", "isnan", "kl_div", "layer_norm", "less", "less_equal", "linear",
-    "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp",
-    "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss", "multiply", "negative",
-    "norm", "not_equal", "ones", "ones_like", "pad", "plain_index", "power", "prod", "rand",
-    "randn", "relu", "repeat", "reshape", "rms_norm", "roll", "scaled_dot_product_attention",
-    "scatter", "scatter_add", "sigmoid", "sign", "silu", "sin", "softmax", "softplus", "sort",
-    "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take_along_axis",
-    "tanh", "to", "topk", "transpose", "tril", "triu", "var", "where", "zeros", "zeros_like",
+    "linear_cross_entropy", "log", "log1p", "log_softmax", "logical_and", "logical_not",
+    "logical_or", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss",
+    "multiply", "negative", "norm", "not_equal", "ones", "ones_like", "pad", "plain_index", "power",
+    "prod", "rand", "randn", "relu", "repeat", "reshape", "rms_norm", "roll",
+    "scaled_dot_product_attention", "scatter", "scatter_add", "sigmoid", "sign", "silu", "sin",
+    "softmax", "softplus", "sort", "split", "sqrt", "squeeze", "stack", "std", "subtract", "sum",
+    "swapaxes", "take_along_axis", "tanh", "to", "topk", "transpose", "tril", "triu", "var",
+    "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 _tensor.register(sys.modules[__name__])

@@ -175,6 +175,22 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "at step = n the part before is all of p and the part beyond is empty: p stays",
         ),
     ],
+    "_chunks": [
+        (
+            "return [slice(start, start + chunk) for start in range(0, max(rows, 1), chunk)]",
+            "return [slice(start, start + chunk) for start in range(0, max(rows, 2), chunk)]",
+            "one more chunk of no rows adds nothing",
+        ),
+    ],
+    "_dlogits": [
+        (
+            "q = q.astype(logp.dtype) * (1.0 - head.smoothing) + head.smoothing / "
+            "len(head.classes)",
+            "q = q.astype(logp.dtype) * (1.0 - head.smoothing) * q.astype(logp.dtype) + "
+            "head.smoothing / len(head.classes)",
+            "of 0 and 1 the square is the number itself",
+        ),
+    ],
     "_weights": [
         (
             "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
