@@ -66,7 +66,7 @@ def test_several_forced_ends_share_the_last_place():
 
 
 def test_the_least_length_includes_the_prompt():
-    options = {"eos_token_id": 3, "max_new_tokens": 9}
+    options = {"eos_token_id": [3, 7], "max_new_tokens": 9}
     model = decoder(1, towards_end=30.0)
     assert generate(model, PROMPTS, **options).shape == (2, 3)
     assert generate(model, PROMPTS, min_length=5, **options).shape == (2, 6)

@@ -107,7 +107,7 @@ def test_prompts_are_read_once_for_all_samples_of_them():
 
 
 def test_rows_that_have_ended_are_not_read_again():
-    model = decoder(1, towards_end=1.0)
+    model = decoder(6, towards_end=3.0)
     texts = generate(model, [[4, 5], [6, 7], [8, 9]], max_new_tokens=20, eos_token_id=3)
     ends = (texts == 3).argmax(axis=1) - 1  # the number of the step that ends each
     assert len(set(ends.tolist())) == 3
