@@ -54,11 +54,16 @@ class MultiHeadAttention(Module):
             raise ValueError(
                 f"MultiHeadAttention: num_kv_heads {kv_heads} does not divide num_heads {num_heads}"
             )
-        kv_width = d_model // num_heads * kv_heads
+        width = d_model // num_heads
+        if rotary is not None and rotary.head_width != width:
+            raise ValueError(
+                f"MultiHeadAttention: rotary turns {rotary.head_width} features, but heads have "
+                f"{width}"
+            )
         memory_width = d_model if memory_width is None else memory_width
         self.query = Linear(d_model, d_model, bias)
-        self.key = Linear(memory_width, kv_width, bias)
-        self.value = Linear(memory_width, kv_width, bias)
+        self.key = Linear(memory_width, kv_heads * width, bias)
+        self.value = Linear(memory_width, kv_heads * width, bias)
         self.out = Linear(d_model, d_model, bias)
         self.rotary = rotary
 

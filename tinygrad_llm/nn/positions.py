@@ -33,7 +33,7 @@ class SinusoidalPositions(Module):
         self.base = base
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
-        where = _positions("SinusoidalPositions", x, positions)
+        where = _positions("SinusoidalPositions", x, self.width, positions)
         rows = sinusoidal(where, self.width, self.base)
         return x + put(rows.astype(x.dtype), x.device)
 
@@ -55,7 +55,7 @@ class LearnedPositions(Module):
         init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
-        where = _positions("LearnedPositions", x, positions)
+        where = _positions("LearnedPositions", x, self.width, positions)
         if where.size and not 0 <= where.min() <= where.max() < self.max_length:
             wrong = where.min() if where.min() < 0 else where.max()
             raise IndexError(
@@ -81,7 +81,7 @@ class Rotary(Module):
         self.base = base
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
-        where = _positions("Rotary", x, positions)
+        where = _positions("Rotary", x, self.head_width, positions)
         angles = _angles(where, self.head_width, self.base)
         if angles.ndim == 3:  # (B, T, K/2): the same for all heads
             angles = angles[:, None]
@@ -101,8 +101,11 @@ def _angles(positions: Any, width: int, base: float) -> np.ndarray:
     return np.asarray(positions)[..., None] * rates
 
 
-def _positions(who: str, x: Tensor, positions: Any) -> np.ndarray:
-    """Integers (T,) or (B, T) on the host. Raises ValueError or TypeError where they fit not x."""
+def _positions(who: str, x: Tensor, width: int, positions: Any) -> np.ndarray:
+    """Integers (T,) or (B, T) on the host. Raises ValueError or TypeError where they, or the width,
+    do not fit x."""
+    if x.shape[-1] != width:
+        raise ValueError(f"{who}: x {x.shape} has {x.shape[-1]} features, expected {width}")
     length = x.shape[-2]
     if positions is None:
         return np.arange(length)
