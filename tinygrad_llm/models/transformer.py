@@ -121,6 +121,8 @@ class Transformer(nn.Module):
         and mask; with a cache input_ids are the tokens that are not read yet."""
         seen = 0 if cache is None else cache.length
         x = self._embedded(self.target, input_ids, seen)
+        if len(x) != len(states):
+            raise ValueError(f"Transformer: {len(x)} targets for {len(states)} sources")
         x = self.decoder(x, states, memory_mask=attention_mask, cache=cache, maps=maps)
         return LanguageModelOutput(x, self._scores, logits_to_keep)
 
