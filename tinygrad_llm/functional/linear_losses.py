@@ -67,7 +67,9 @@ def linear_cross_entropy(
     )
     if not each:
         return losses
-    return reshape(losses, target.shape) if counted is None else scatter(losses, counted, x.shape[:-1])
+    return (
+        reshape(losses, target.shape) if counted is None else scatter(losses, counted, x.shape[:-1])
+    )
 
 
 _NAME = "linear_cross_entropy"
@@ -76,7 +78,9 @@ _NAME = "linear_cross_entropy"
 def _operands(x: Any, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     """Tensors of one floating dtype."""
     weight = tensor(weight)
-    x, weight = operands(_NAME, floating(x if isinstance(x, Tensor) else tensor_like(weight, x)), weight)
+    x, weight = operands(
+        _NAME, floating(x if isinstance(x, Tensor) else tensor_like(weight, x)), weight
+    )
     if bias is not None:
         bias = operands(_NAME, x, bias if isinstance(bias, Tensor) else tensor_like(x, bias))[1]
     return x, weight, bias

@@ -81,8 +81,8 @@ def _past(xp, queries: int, keys: int, offset: int):
 
 
 def _grouped(x, k):
-    """(..., H, T, n) -> (..., G, H/G·T, n): heads that share keys become rows of one matrix, so that
-    the product for the keys' gradient sums over them."""
+    """(..., H, T, n) -> (..., G, H/G·T, n): heads that share keys become rows of one matrix, so
+    that the product for the keys' gradient sums over them."""
     shared = 1 if x.ndim == 2 else x.shape[-3] // k.shape[-3]
     return x.reshape(*k.shape[:-2], shared * x.shape[-2], x.shape[-1])
 

@@ -78,7 +78,8 @@ class Linear(Op):
 
 
 class LinearReLU(Linear):
-    """Y = max(Z, 0), Z = X W + b;  dZ = G where Y > 0, else 0, and on from there as Linear (F32)."""
+    """Y = max(Z, 0), Z = X W + b;  dZ = G where Y > 0, else 0, and on from there as Linear
+    (F32)."""
 
     @staticmethod
     def forward(xp, x, w, b):
