@@ -51,6 +51,8 @@ def space(tmp_path):
     known |= {"scores": names["randn"](2, 3, 5), "ids": Tensor(np.array([[0, 2, 1], [1, 1, 0]]))}
     known |= {"loss": F.tanh(x @ w).sum(), "point": names["randn"](2, dtype="float64")}
     known["point"].requires_grad = True
+    sizes = {"vocab_size": 5, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
+    known["gpt"] = names["models"].GPT2LMHeadModel(names["models"].GPT2Config(**sizes))
     known["optimizer"] = names["optim"].Adam(model.parameters())
     return names | known
 

@@ -257,7 +257,7 @@ def test_a_cache_keeps_no_tape():
 
 def test_layers_norms_with_and_without_a_residual():
     x, r = leaf(drawn(2, 5, 8)), leaf(drawn(2, 5, 8, seed=1))
-    for norm, function in ((nn.LayerNorm(8), F.layer_norm), (nn.RMSNorm(8), F.rms_norm)):
+    for norm, function in ((nn.LayerNorm(8, 0.1), F.layer_norm), (nn.RMSNorm(8, 0.1), F.rms_norm)):
         norm.astype("float64")
         expected = function(x + r, *norm.parameters(), eps=norm.eps)
         y, s = norm(x, r)
