@@ -13,7 +13,9 @@ from tests.nn.common import numbers
 from tinygrad_llm import Tensor, grad, manual_seed, models, nn, no_grad, optim
 from tinygrad_llm import functional as F
 from tinygrad_llm.models.gpt2 import POSITIONS
+from tinygrad_llm.models.outputs import Head
 from tinygrad_llm.testing import strict_cupy
+from tinygrad_llm.training import Trainer, TrainingArguments
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
@@ -100,8 +102,8 @@ def test_the_loss_is_the_cross_entropy_of_the_next_word():
 
 def test_logits_are_computed_when_they_are_asked_for(monkeypatch):
     model, words, calls = gpt2(), ids(2, 5), []
-    head = model._head
-    monkeypatch.setattr(model, "_head", lambda x: calls.append(x.shape) or head(x))
+    scores = Head.scores
+    monkeypatch.setattr(Head, "scores", lambda h, x: calls.append(x.shape) or scores(h, x))
     output = model(words, labels=words)
     output.loss.backward()
     assert not calls
@@ -110,6 +112,14 @@ def test_logits_are_computed_when_they_are_asked_for(monkeypatch):
     assert kept.hidden_states.shape == (2, 5, 8)
     close(kept.logits, output.logits[:, -2:], 1e-13)
     assert calls[1:] == [(2, 2, 8)] and output.logits.shape == (2, 5, WORDS)
+
+
+def test_logits_in_half_precision_may_be_asked_for_after_the_block():
+    model, words = gpt2().astype("float32"), ids(2, 5)
+    with nn.in_dtype(model, "float16"):
+        output = model(words)
+    assert output.logits.dtype == np.float16
+    np.testing.assert_allclose(output.logits.data, model(words).logits.data, atol=0.05)
 
 
 def test_the_gradient_of_the_shared_matrix_is_the_sum_of_both_uses():
@@ -247,3 +257,16 @@ def test_a_cache_under_gradients_is_refused():
     model = gpt2()
     with pytest.raises(RuntimeError, match=r"call the model under no_grad\(\)"):
         model(ids(1, 2), cache=model.new_cache())
+
+
+def test_the_trainer_never_computes_the_logits(monkeypatch):
+    """Nor does it in evaluation, where the loss is that of the model."""
+    model, words = gpt2(), ids(8, 6)
+    monkeypatch.setattr(Head, "scores", lambda *_: pytest.fail("logits were computed"))
+    rows = [{"input_ids": row, "labels": row} for row in words]
+    how = {"max_steps": 2, "per_device_train_batch_size": 4, "quiet": True}
+    trainer = Trainer(model, TrainingArguments(**how), rows, rows)
+    trainer.train()
+    model.eval()
+    loss = model(words, labels=words).loss.item()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(loss, rel=1e-12)

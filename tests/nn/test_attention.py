@@ -146,6 +146,13 @@ def test_permuted_words_give_permuted_outputs():
     np.testing.assert_allclose(z.data, y.data[:, order], rtol=1e-12, atol=1e-12)
 
 
+def test_with_rotary_positions_distances_count_and_places_do_not():
+    module, x, p = attention(rotary=nn.Rotary(4)), Tensor(drawn(2, 5, 8)), np.arange(5)
+    y = module(x)
+    np.testing.assert_allclose(module(x, positions=p + 7).data, y.data, rtol=1e-12, atol=1e-12)
+    assert np.abs(module(x, positions=2 * p).data - y.data).max() > 1e-3
+
+
 def test_dropout_is_of_the_maps_and_off_in_eval():
     x = Tensor(drawn(2, 6, 8))
     module, plain = attention(dropout=0.5), attention()

@@ -97,6 +97,15 @@ def test_earlier_answers_stay_when_more_is_read():
     assert np.array_equal(values.data[:, :, 3:6], first)
 
 
+def test_room_is_made_seldom():
+    """Twice as much as is needed, so that 300 tokens one by one are copied three times."""
+    cache, rooms = nn.LayerCache(), set()
+    for _ in range(300):
+        keys, _ = cache.extend(Tensor(drawn(1, 1, 1, 2)), Tensor(drawn(1, 1, 1, 2)))
+        rooms.add(keys.data.base.shape[2])
+    assert rooms == {64, 130, 262, 526}
+
+
 def test_another_number_of_texts_is_refused():
     cache = nn.LayerCache()
     cache.extend(Tensor(drawn(3, 2, 1, 4)), Tensor(drawn(3, 2, 1, 4)))

@@ -144,6 +144,33 @@ def test_dropout_is_off_in_eval_and_everywhere_in_training():
     assert same_bits(module.eval()(x), plain(x))
 
 
+def test_dropout_of_everything_leaves_what_stands_beside_it():
+    """With p = 1 a feed-forward network gives its last bias, and a sum its x alone."""
+    x = Tensor(drawn(2, 5, 8))
+    module = nn.FeedForward(8, 12, dropout=1.0).astype("float64")
+    assert np.array_equal(module(x).data, np.broadcast_to(module.down.bias.data, x.shape))
+    for norm in NORMS:
+        residual = nn.Residual(8, norm, dropout=1.0).astype("float64")
+        if norm == "rezero":
+            residual.alpha.data[...] = 0.3
+        expected = {"post": F.layer_norm(x).data, "bare": np.zeros(x.shape)}.get(norm, x.data)
+        np.testing.assert_allclose(residual(x, F.tanh).data, expected, rtol=1e-12)
+
+
+def test_options_of_a_layer_come_to_their_parts():
+    rotary = nn.Rotary(4)
+    how = {"eps": 0.1, "num_kv_heads": 1, "rotary": rotary, "cross": True, "dropout": 0.25}
+    module = nn.TransformerEncoder(1, 8, 2, 5, norm="pre", **how)
+    block = module.layers[0]
+    norms = (block.attention_sum.norm, block.cross_attention_sum.norm, module.norm)
+    assert [norm.eps for norm in (*norms, block.feed_forward_sum.norm)] == [0.1] * 4
+    assert block.attention.num_kv_heads == 1 and block.attention.rotary is rotary
+    assert block.cross_attention.num_kv_heads == 2 and block.cross_attention.rotary is None
+    assert block.cross_attention.dropout == 0.25 and block.feed_forward.up.out_features == 5
+    sums = (block.attention_sum, block.cross_attention_sum, block.feed_forward_sum)
+    assert all(each.dropout.p == 0.25 for each in sums)
+
+
 def test_maps_are_kept_where_asked_for():
     decoder = nn.TransformerDecoder(2, 8, 2, cross=True).astype("float64")
     x, memory, maps = Tensor(drawn(2, 3, 8)), Tensor(drawn(2, 5, 8)), []

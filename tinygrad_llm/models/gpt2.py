@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm import functional as F
 from tinygrad_llm import nn
-from tinygrad_llm.models.outputs import LanguageModelOutput, counted, integers
+from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
 
@@ -106,14 +105,14 @@ class GPT2LMHeadModel(nn.Module):
         maps: list | None = [] if output_attentions else None
         x = self.decoder(x, mask=attention_mask, positions=position_ids, cache=cache, maps=maps)
         loss, targets = (None, None) if labels is None else self._loss(x, labels)
-        return LanguageModelOutput(x, self._head, logits_to_keep, loss, targets, maps)
+        return LanguageModelOutput(x, self._head(), logits_to_keep, loss, targets, maps)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache, for texts that grow token by token."""
         return self.decoder.new_cache()
 
-    def _head(self, x: Tensor) -> Tensor:
-        return x @ self.tokens.weight.T
+    def _head(self) -> Head:
+        return Head(self.tokens.weight, tied=True)
 
     def _loss(self, x: Tensor, labels: Any) -> tuple[Tensor, int]:
         """Mean cross-entropy of each token after the first, and over how many it is."""
@@ -123,9 +122,7 @@ class GPT2LMHeadModel(nn.Module):
                 f"GPT2LMHeadModel: labels {labels.shape} for input_ids {x.shape[:2]}: give the ids "
                 "themselves, which are shifted in here"
             )
-        targets = labels[:, 1:]
-        loss = F.linear_cross_entropy(x[:, :-1], self.tokens.weight, targets, transposed=True)
-        return loss, counted(targets)
+        return self._head().loss(x[:, :-1], labels[:, 1:])
 
     def _initialize(self, config: GPT2Config) -> None:
         """Normal weights of deviation 0.02, biases 0; what goes into the 2·L sums of the residual

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from tinygrad_llm import functional as F
 from tinygrad_llm.tensor import Tensor, as_array
 
 IGNORED = -100
 """The label of a place that does not count."""
+
+
+class Head(NamedTuple):
+    """The matrix that makes scores of the vocabulary: (D, V), or the tied embedding (V, D)."""
+
+    weight: Tensor
+    tied: bool
+
+    def scores(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., V)."""
+        return x @ (self.weight.T if self.tied else self.weight)
+
+    def loss(self, x: Tensor, labels: Any) -> tuple[Tensor, int]:
+        """The mean cross-entropy at labels that count, and how many do; no logits are kept."""
+        loss = F.linear_cross_entropy(
+            x, self.weight, labels, ignore_index=IGNORED, transposed=self.tied
+        )
+        return loss, int((labels != IGNORED).sum())
 
 
 class LanguageModelOutput:
@@ -22,7 +40,7 @@ class LanguageModelOutput:
     def __init__(
         self,
         hidden_states: Tensor,
-        head: Callable[[Tensor], Tensor],
+        head: Head,
         logits_to_keep: int = 0,
         loss: Tensor | None = None,
         targets: int | None = None,
@@ -40,7 +58,7 @@ class LanguageModelOutput:
         """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`."""
         if self._logits is None:
             x = self.hidden_states
-            self._logits = self._head(x[:, -self._kept :] if self._kept else x)
+            self._logits = self._head.scores(x[:, -self._kept :] if self._kept else x)
         return self._logits
 
     def tensors(self) -> list[Tensor]:
@@ -51,8 +69,3 @@ class LanguageModelOutput:
 def integers(ids: Any) -> Any:
     """Ids, labels or masks as a raw array."""
     return as_array(ids.data if isinstance(ids, Tensor) else ids)
-
-
-def counted(labels: Any) -> int:
-    """How many labels count."""
-    return int((labels != IGNORED).sum())

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm import functional as F
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import Array, namespace
-from tinygrad_llm.models.outputs import IGNORED, LanguageModelOutput, counted, integers
+from tinygrad_llm.models.outputs import IGNORED, Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
 
@@ -69,7 +68,7 @@ class Transformer(nn.Module):
         self.encoder = nn.TransformerEncoder(config.encoder_layers, *sizes, **options)
         self.decoder = nn.TransformerDecoder(config.decoder_layers, *sizes, cross=True, **options)
         vocab = config.vocab_size if own is None else own
-        self.head = None if config.tied else nn.Linear(width, vocab, bias=False)
+        self.head: Any = None if config.tied else nn.Linear(width, vocab, bias=False)
         self._initialize()
 
     def forward(
@@ -97,7 +96,7 @@ class Transformer(nn.Module):
         states = self.encode(input_ids, attention_mask, maps.get("encoder"))
         output = self.decode(decoder_input_ids, states, attention_mask, maps=maps.get("decoder"))
         if labels is not None:
-            output.loss, output.targets = self._loss(output.hidden_states, integers(labels))
+            output.loss, output.targets = self._head().loss(output.hidden_states, integers(labels))
         output.attentions = maps or None
         return output
 
@@ -124,7 +123,7 @@ class Transformer(nn.Module):
         if len(x) != len(states):
             raise ValueError(f"Transformer: {len(x)} targets for {len(states)} sources")
         x = self.decoder(x, states, memory_mask=attention_mask, cache=cache, maps=maps)
-        return LanguageModelOutput(x, self._scores, logits_to_keep)
+        return LanguageModelOutput(x, self._head(), logits_to_keep)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache for `decode`."""
@@ -137,15 +136,9 @@ class Transformer(nn.Module):
             raise ValueError(f"Transformer: input_ids {x.shape[:-1]}, expected (B, T)")
         return self.dropout(self.positions(x, np.arange(seen, seen + x.shape[1])))
 
-    def _scores(self, x: Tensor) -> Tensor:
-        return x @ self.target.weight.T if self.head is None else self.head(x)
-
-    def _loss(self, x: Tensor, labels: Array) -> tuple[Tensor, int]:
-        if self.head is None:
-            loss = F.linear_cross_entropy(x, self.target.weight, labels, transposed=True)
-        else:
-            loss = F.linear_cross_entropy(x, self.head.weight, labels)
-        return loss, counted(labels)
+    def _head(self) -> Head:
+        tied = self.head is None
+        return Head(self.target.weight if tied else self.head.weight, tied)
 
     def _shifted(self, labels: Array) -> Array:
         """What the decoder reads while it is to write the labels (B, T)."""
