@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.generation.tables import CachedDecoder, decoder
 from tinygrad_llm.generation import GenerationConfig, generate
-from tinygrad_llm.generation.beams import beam_search, best
+from tinygrad_llm.generation.beams import Finished, beam_search, best
 from tinygrad_llm.generation.processors import log_softmax, pipeline
 from tinygrad_llm.generation.rows import Rows
 
@@ -121,6 +121,48 @@ def test_early_stopping_reads_least_and_never_reads_most():
 
 def test_prompts_are_read_once_and_one_whose_search_has_ended_no_more():
     assert reads(True) == [2] + [6] * 6 + [3] * 10
+
+
+@pytest.mark.parametrize(
+    ("early", "penalty", "best_beam", "closed"),
+    [
+        (False, 1.0, -8.0, True),  # -8 / 2 = -4, as good as the worst finished text
+        (False, 1.0, -7.9, False),
+        ("never", 1.0, -39.0, False),  # -39 / 10 at the greatest length
+        ("never", 1.0, -40.0, True),
+        ("never", -1.0, -1.9, False),  # -1.9 * 2 now, and less later
+        ("never", -1.0, -2.0, True),
+        ("never", 0.0, -3.9, False),
+        (True, 1.0, -0.1, True),
+        (False, 1.0, -math.inf, True),
+    ],
+)
+def test_a_search_ends_when_its_beams_cannot_be_better(early, penalty, best_beam, closed):
+    options = {"early_stopping": early, "length_penalty": penalty, "eos_token_id": 1}
+    finished = Finished(GenerationConfig(num_beams=2, **options), steps=10)
+    for score in (-2.0, -4.0):
+        finished.close(best_beam, 2)
+        assert finished.closed == (best_beam == -math.inf)
+        finished.add(score, np.array([0, 1]), 1)
+    finished.close(best_beam, 2)
+    assert finished.closed == closed
+
+
+def test_several_ends_leave_enough_candidates_to_go_on():
+    """Both ends are better than all else after both beams; 2 * 2 candidates would all be ends."""
+    calls = []
+
+    def model(ids):
+        calls.append(ids.shape)
+        return np.zeros((*ids.shape, 4)) + [4.0, 3.9, 0.0, -0.1]
+
+    generate(
+        model,
+        [[2]],
+        **{"num_beams": 2, "eos_token_id": [0, 1], "max_new_tokens": 5, "length_penalty": 5.0},
+        early_stopping="never",
+    )
+    assert calls == [(1, 1), (2, 2), (2, 3), (2, 4), (2, 5)]
 
 
 def test_fewer_texts_than_asked_for_are_refused():

@@ -45,7 +45,12 @@ def test_top_p_keeps_the_token_that_crosses_and_the_last_of_equal_ones():
     p = np.array([[0.5, 0.25, 0.125, 0.125]])
     kept = [np.isfinite(processors.top_p(np.log(p), level))[0].tolist() for level in (0.6, 0.8)]
     assert kept == [[True, True, False, False], [True, True, False, True]]
-    assert np.isfinite(processors.top_p(np.log(p), 1e-9)).sum() == 1
+
+
+def test_top_p_needs_no_more_than_p_itself_and_keeps_one_token_at_least():
+    even = np.zeros((1, 4))
+    kept = [np.isfinite(processors.top_p(even, p))[0].tolist() for p in (0.5, 1e-20)]
+    assert kept == [[False, False, True, True], [False, False, False, True]]
 
 
 @given(SCORES, st.integers(1, 15))
@@ -64,6 +69,11 @@ def test_min_p_keeps_a_share_of_the_greatest_probability(scores, p):
     kept = np.isfinite(processors.min_p(scores, p))[0]
     np.testing.assert_array_equal(kept[clear], (mass >= p * mass.max())[clear])
     assert kept[scores[0].argmax()]
+
+
+def test_min_p_of_one_keeps_the_most_probable_tokens():
+    found = processors.min_p(np.array([[1.0, 3.0, 3.0]]), 1.0)
+    np.testing.assert_array_equal(found, [[-np.inf, 3.0, 3.0]])
 
 
 def test_temperature_scales_the_log_odds():

@@ -60,7 +60,7 @@ class Beams(NamedTuple):
 def beam_search(
     rows: Rows, config: GenerationConfig, processed: Callable[[Rows], np.ndarray]
 ) -> list[list[Text]]:
-    """The finished texts of each prompt, best first, by Hugging Face's rules; rows are read already.
+    """The finished texts of each prompt, best first, by Hugging Face's rules, of rows just read.
 
     Texts that reach the greatest length are finished by it. Prompts whose search has ended are not
     read again. There are fewer texts than beams where no more exist.

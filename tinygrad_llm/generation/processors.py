@@ -26,7 +26,8 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
 
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis."""
-    return np.exp(log_softmax(scores))
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def temperature(scores: np.ndarray, temperature: float) -> np.ndarray:

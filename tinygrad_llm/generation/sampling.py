@@ -29,13 +29,12 @@ class Sampler:
     def __call__(self, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Where the cumulated probabilities pass a number drawn evenly from 0 to their sum.
 
-        A token of probability 0 never comes.
+        A token of probability 0 never comes. Numbers drawn are at most 1 - 2**-53, so that their
+        products with the sum are less than it, rounded too: there is always a place.
         """
         mass = softmax(scores).cumsum(axis=-1)
         drawn = np.array([self._generators[row].random() for row in rows])[:, None]
-        passed = (mass <= drawn * mass[:, -1:]).sum(axis=-1)
-        last = (mass < mass[:, -1:]).sum(axis=-1)  # the product may be rounded up to the sum
-        return np.minimum(passed, last)
+        return (mass <= drawn * mass[:, -1:]).sum(axis=-1)
 
 
 def most_probable(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
