@@ -171,6 +171,15 @@ def test_options_of_a_layer_come_to_their_parts():
     assert all(each.dropout.p == 0.25 for each in sums)
 
 
+def test_positions_and_masks_come_to_the_own_attention():
+    module, x = nn.TransformerDecoder(2, 8, 2, rotary=nn.Rotary(4)), drawn(2, 5, 8)
+    x = Tensor(x.astype("float32"))
+    assert np.abs((module(x, positions=2 * np.arange(5)) - module(x)).data).max() > 1e-3
+    seen = module(x, mask=[[0, 1, 1, 1, 1], [1] * 5])
+    assert np.abs((seen - module(x)).data[0, 1:]).max() > 1e-3
+    assert same_bits(seen[1:], module(x)[1:])
+
+
 def test_maps_are_kept_where_asked_for():
     decoder = nn.TransformerDecoder(2, 8, 2, cross=True).astype("float64")
     x, memory, maps = Tensor(drawn(2, 3, 8)), Tensor(drawn(2, 5, 8)), []

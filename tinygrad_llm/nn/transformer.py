@@ -128,25 +128,21 @@ class TransformerLayer(Module):
                 "TransformerLayer: a memory is what cross-attention asks, and it is "
                 + ("missing" if memory is None else "given to a layer made without cross=True")
             )
-
-        def attend(attention: MultiHeadAttention, h: Tensor, *states: Any, **how: Any) -> Tensor:
-            if maps is None:
-                return attention(h, *states, cache=cache, **how)
-            y, weights = attention(h, *states, cache=cache, return_weights=True, **how)
-            maps.append(weights)
-            return y
-
-        x = self.attention_sum(
-            x,
-            lambda h: attend(
-                self.attention, h, mask=mask, is_causal=self.causal, positions=positions
-            ),
-        )
-        if self.cross_attention is not None:
-            x = self.cross_attention_sum(
-                x, lambda h: attend(self.cross_attention, h, memory, mask=memory_mask)
-            )
+        own = {"mask": mask, "is_causal": self.causal, "positions": positions, "cache": cache}
+        x = self.attention_sum(x, lambda h: _attended(self.attention, maps, h, **own))
+        cross, source = self.cross_attention, {"mask": memory_mask, "cache": cache}
+        if cross is not None:
+            x = self.cross_attention_sum(x, lambda h: _attended(cross, maps, h, memory, **source))
         return self.feed_forward_sum(x, self.feed_forward)
+
+
+def _attended(attention: MultiHeadAttention, maps: list | None, *inputs: Any, **how: Any) -> Tensor:
+    """What an attention gives; its maps go into the list, where there is one."""
+    if maps is None:
+        return attention(*inputs, **how)
+    y, weights = attention(*inputs, return_weights=True, **how)
+    maps.append(weights)
+    return y
 
 
 class TransformerStack(Module):
