@@ -22,6 +22,9 @@ from tinygrad_llm.tensor import Tensor, apply
 LOGITS_AT_A_TIME = 1 << 20
 """Elements of one chunk of logits, unless `chunk` says otherwise: 4 MB of float32 stay in cache."""
 
+ROWS_AT_A_TIME = 128
+"""The least rows of such a chunk: with fewer, adding up dW costs more than its products."""
+
 
 def linear_cross_entropy(
     x: Any,
@@ -38,7 +41,7 @@ def linear_cross_entropy(
     (F43, F47, G02, G03).
 
     x (..., D), weight (D, V) as that of `Linear`, target (...) of class indices, bias (V,) or None.
-    chunk: so many rows have logits at a time; about a million logits when None.
+    chunk: so many rows have logits at a time; 128, or as many as have a million, when None.
     transposed: the weight is (V, D), as that of the embedding to which the head is tied.
     ignore_index, label_smoothing and reduction are those of `cross_entropy`; rows that are ignored
     are left out before the product, so that they cost nothing.
@@ -107,7 +110,7 @@ def _sizes(
 
 def _rows_of_a_chunk(chunk: int | None, classes: int) -> int:
     if chunk is None:
-        return max(1, LOGITS_AT_A_TIME // classes)
+        return max(ROWS_AT_A_TIME, LOGITS_AT_A_TIME // classes)
     chunk = integer(f"{_NAME}: chunk", chunk)
     if chunk < 1:
         raise ValueError(f"{_NAME}: chunk {chunk}: a chunk has one row or more")

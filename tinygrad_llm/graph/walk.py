@@ -163,13 +163,14 @@ def _between(targets: list[Edge], roots: list[tuple[Edge, Any]]) -> set[Node]:
 
 
 def _output_gradient(node: Node, arrived: list[Accumulator], lift: Lift | None) -> Any:
-    """g as the op expects it: one value, or a tuple with zeros for outputs that nobody used."""
+    """g as the op expects it: one value, or a tuple with zeros, or None where the op spares them,
+    for outputs that nobody used."""
     if len(arrived) == 1:
         return arrived[0].value
     gs = []
-    for total, (shape, dtype) in zip(arrived, node.outputs):
+    for i, (total, (shape, dtype)) in enumerate(zip(arrived, node.outputs)):
         g = total.value
-        if g is None and dtype.kind == "f":
+        if g is None and dtype.kind == "f" and i not in node.op.spares_zeros:
             g = node.xp.zeros(shape, dtype)
             g = lift.tensor(g, None, None) if lift else g
         gs.append(g)

@@ -27,6 +27,7 @@ class ScaledDotProductAttention(Op):
     """
 
     no_gradient = ("mask",)
+    spares_zeros = (1,)
 
     @staticmethod
     def forward(xp, q, k, v, mask, *, causal, offset, scale, p, draw, return_weights):
@@ -68,9 +69,11 @@ def _weights(xp, q, k, mask, past, scale):
     if past is not None:
         s = xp.where(past, s, -math.inf)
     top = s.max(axis=-1, keepdims=True)
-    e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))
+    s -= xp.where(xp.isfinite(top), top, 0.0)
+    e = xp.exp(s)
     total = e.sum(axis=-1, keepdims=True)
-    return e / xp.where(total == 0, 1.0, total)
+    e /= xp.where(total == 0, 1.0, total)
+    return e
 
 
 def _past(xp, queries: int, keys: int, offset: int):

@@ -57,6 +57,8 @@ class Op:
     """Inputs broadcast: the engine sums each gradient back to its input's shape."""
     views: ClassVar[bool] = False
     """The output may share memory with the first input, and then shares its version counter."""
+    spares_zeros: ClassVar[tuple[int, ...]] = ()
+    """Outputs that are often left unused: backward then gets None for g, in place of zeros."""
     no_gradient: ClassVar[tuple[str, ...]] = ()
     """Names of array inputs that never get a gradient: indices, conditions, class weights."""
 

@@ -41,10 +41,12 @@ class LinearCrossEntropy(Op):
         ls, sums = [], _NOTHING
         ahead = ahead if scale is not None else (False,) * 3
         for rows in _chunks(len(x), chunk):
-            logp = _log_probabilities(xp, x[rows], head)
-            ls.append(_losses(xp, logp, target[rows], label_smoothing))
+            z = _shifted_logits(x[rows], head)
+            e = xp.exp(z)
+            total = e.sum(axis=1, keepdims=True)
+            ls.append(_losses(xp, z, total, target[rows], label_smoothing))
             if True in ahead:
-                dz = _dlogits(xp, logp, target[rows], head)
+                dz = _dlogits(e, total, target[rows], head)
                 sums = _with_chunk(sums, x[rows], dz, head, ahead)
         l = xp.concatenate(ls)
         kept = Cached(sums) if True in ahead else None
@@ -57,7 +59,8 @@ class LinearCrossEntropy(Op):
         if sums is None:
             head, sums = Head(w, b, classes, smoothing, transposed), _NOTHING
             for rows in _chunks(len(x), chunk):
-                dz = _dlogits(xp, _log_probabilities(xp, x[rows], head), target[rows], head)
+                e = xp.exp(_shifted_logits(x[rows], head))
+                dz = _dlogits(e, e.sum(axis=1, keepdims=True), target[rows], head)
                 dz = dz * g[rows][:, None] if scale is None else dz
                 sums = _with_chunk(sums, x[rows], dz, head, needs)
         g = 1.0 if scale is None else g * scale
@@ -76,24 +79,31 @@ def _chunks(rows: int, chunk: int) -> list[slice]:
     return [slice(start, start + chunk) for start in range(0, max(rows, 1), chunk)]
 
 
-def _log_probabilities(xp, x, head: Head):
+def _shifted_logits(x, head: Head):
+    """z − max z for the rows of a chunk."""
     z = x @ (head.w.T if head.transposed else head.w)
-    z = z if head.b is None else z + head.b
-    shifted = z - z.max(axis=1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    if head.b is not None:
+        z += head.b
+    z -= z.max(axis=1, keepdims=True)
+    return z
 
 
-def _losses(xp, logp, target, smoothing: float):
-    l = -logp[xp.arange(len(target)), target]
-    return l * (1.0 - smoothing) - logp.mean(axis=-1) * smoothing if smoothing else l
+def _losses(xp, z, total, target, smoothing: float):
+    """−Σ q·ln p, with ln p = z − ln total."""
+    chosen = z[xp.arange(len(target)), target]
+    if smoothing:
+        chosen = chosen * (1.0 - smoothing) + z.mean(axis=1) * smoothing
+    return xp.log(total)[:, 0] - chosen
 
 
-def _dlogits(xp, logp, target, head: Head):
-    """p − q."""
+def _dlogits(e, total, target, head: Head):
+    """p − q, in the memory of e."""
     q = target[:, None] == head.classes
     if head.smoothing:
-        q = q.astype(logp.dtype) * (1.0 - head.smoothing) + head.smoothing / len(head.classes)
-    return xp.exp(logp) - q
+        q = q.astype(e.dtype) * (1.0 - head.smoothing) + head.smoothing / len(head.classes)
+    e /= total
+    e -= q
+    return e
 
 
 def _with_chunk(sums: tuple, x, dz, head: Head, needs: tuple[bool, ...]) -> tuple:

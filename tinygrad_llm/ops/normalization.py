@@ -20,9 +20,12 @@ class LayerNorm(Op):
     @staticmethod
     def forward(xp, x, weight, bias, *, eps):
         mean, inverse = _moments(xp, x, eps)
-        y = _scaled((x - mean) * inverse, weight)
+        y = x - mean
+        y *= inverse
+        if weight is not None:
+            y *= weight
         if bias is not None:
-            y = y + bias
+            y += bias
         return y, (x, weight, Cached(mean), Cached(inverse), eps)
 
     @staticmethod
@@ -57,7 +60,10 @@ class RMSNorm(Op):
     @staticmethod
     def forward(xp, x, weight, *, eps):
         inverse = _inverse_root(xp, x, eps)
-        return _scaled(x * inverse, weight), (x, weight, Cached(inverse), eps)
+        y = x * inverse
+        if weight is not None:
+            y *= weight
+        return y, (x, weight, Cached(inverse), eps)
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -82,6 +88,8 @@ class AddLayerNorm(Op):
     that goes on to the next one.
     """
 
+    spares_zeros = (1,)
+
     @staticmethod
     def forward(xp, x, residual, weight, bias, *, eps):
         s = x + residual
@@ -93,7 +101,7 @@ class AddLayerNorm(Op):
         gy, gs = g
         into_sum = needs[0] or needs[1]
         ds, dweight, dbias = LayerNorm.backward(xp, gy, saved, (into_sum, *needs[2:]))
-        ds = ds + gs if into_sum else None
+        ds = ds if gs is None or not into_sum else ds + gs
         dx = ds if needs[0] else None
         dresidual = ds if needs[1] else None
         return dx, dresidual, dweight, dbias
@@ -102,6 +110,8 @@ class AddLayerNorm(Op):
 class AddRMSNorm(Op):
     """(y, s) = (RMSNorm(s), s) with s = x + r, the residual sum;
     dx = dr = what RMSNorm gives for the gradient of y, + the gradient of s."""
+
+    spares_zeros = (1,)
 
     @staticmethod
     def forward(xp, x, residual, weight, *, eps):
@@ -114,7 +124,7 @@ class AddRMSNorm(Op):
         gy, gs = g
         into_sum = needs[0] or needs[1]
         ds, dweight = RMSNorm.backward(xp, gy, saved, (into_sum, needs[2]))
-        ds = ds + gs if into_sum else None
+        ds = ds if gs is None or not into_sum else ds + gs
         dx = ds if needs[0] else None
         dresidual = ds if needs[1] else None
         return dx, dresidual, dweight

@@ -8,6 +8,7 @@ same numbers come out with more work or memory; what an op may not compute is ch
 from __future__ import annotations
 
 from tinygrad_llm.testing.mutants.generator import plain
+from tinygrad_llm.testing.mutants.fused_equivalents import LISTED as _OF_FUSED_OPS
 from tinygrad_llm.testing.mutants.optimizer_equivalents import LISTED as _OF_OPTIMIZERS
 
 _LISTED: dict[str, list[tuple[str, str, str]]] = {
@@ -175,49 +176,6 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "at step = n the part before is all of p and the part beyond is empty: p stays",
         ),
     ],
-    "_chunks": [
-        (
-            "return [slice(start, start + chunk) for start in range(0, max(rows, 1), chunk)]",
-            "return [slice(start, start + chunk) for start in range(0, max(rows, 2), chunk)]",
-            "one more chunk of no rows adds nothing",
-        ),
-    ],
-    "_dlogits": [
-        (
-            "q = q.astype(logp.dtype) * (1.0 - head.smoothing) + head.smoothing / "
-            "len(head.classes)",
-            "q = q.astype(logp.dtype) * (1.0 - head.smoothing) * q.astype(logp.dtype) + "
-            "head.smoothing / len(head.classes)",
-            "of 0 and 1 the square is the number itself",
-        ),
-    ],
-    "_weights": [
-        (
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e = -xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e is divided by its own sum",
-        ),
-        (
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e = 2.0 * xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e is divided by its own sum",
-        ),
-        (
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 1.0))",
-            "where top = −∞ every s is −∞, and e^(−∞ − c) is 0 for every finite c",
-        ),
-        (
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, 0.0))",
-            "e = xp.exp(s - xp.where(xp.isfinite(top), top, -1.0))",
-            "where top = −∞ every s is −∞, and e^(−∞ − c) is 0 for every finite c",
-        ),
-        (
-            "return e / xp.where(total == 0, 1.0, total)",
-            "return e / xp.where(total == 0, 2.0, total)",
-            "where the total is 0 every e is 0, and 0 / 2 is 0 / 1",
-        ),
-    ],
     "target_distribution": [
         (
             "q = q * (1.0 - smoothing) + smoothing / len(classes)",
@@ -242,28 +200,6 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "return x if x.dtype == dtype else apply(ops.AsType, x, dtype=dtype)",
             "return apply(ops.AsType, x, dtype=dtype)",
             "to its own dtype, x becomes an equal copy: cost",
-        ),
-    ],
-    "add_rows": [
-        (
-            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
-            "rank = -(xp.arange(len(ids)) - xp.searchsorted(ids, ids))",
-            "−n is odd where n is, and its half is the half of n with the sign changed",
-        ),
-        (
-            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
-            "rank = xp.searchsorted(ids, ids) - xp.arange(len(ids))",
-            "−n is odd where n is, and its half is the half of n with the sign changed",
-        ),
-        (
-            "rank = xp.arange(len(ids)) - xp.searchsorted(ids, ids)",
-            "rank = 2.0 * (xp.arange(len(ids)) - xp.searchsorted(ids, ids))",
-            "one round more, in which every rank is even and halved: cost",
-        ),
-        (
-            "ids, order, rank = (ids[even], order[even], rank[even] // 2)",
-            "ids, order, rank = (ids[even], order[even], -(rank[even] // 2))",
-            "−n is odd where n is, and its half is the half of n with the sign changed",
         ),
     ],
     "ones_like": [
@@ -367,9 +303,14 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "of one element the first is the last",
         ),
         (
-            "if g is None and dtype.kind == 'f':",
-            "if g is None:",
+            "if g is None and dtype.kind == 'f' and (i not in node.op.spares_zeros):",
+            "if g is None and i not in node.op.spares_zeros:",
             "no op reads the gradient of an output of integers",
+        ),
+        (
+            "if g is None and dtype.kind == 'f' and (i not in node.op.spares_zeros):",
+            "if g is None and dtype.kind == 'f':",
+            "an op that spares zeros takes them too: cost",
         ),
         (
             "g = lift.tensor(g, None, None) if lift else g",
@@ -401,7 +342,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
 
 EQUIVALENTS = {
     (function, plain(original), plain(mutated)): why
-    for function, changes in {**_LISTED, **_OF_OPTIMIZERS}.items()
+    for function, changes in {**_LISTED, **_OF_FUSED_OPS, **_OF_OPTIMIZERS}.items()
     for original, mutated, why in changes
 }
 """(function, original line, mutated line) -> why nothing changes."""

@@ -60,7 +60,7 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
         graph.Accumulator.add: ("add", "multiply", "getitem", "matmul"),
         graph.Accumulator.add_piece: ("getitem", "embedding"),
-        walk._output_gradient: ("split", "topk"),
+        walk._output_gradient: ("split", "topk", "addlayernorm"),
     },
     "optim": {
         SGD.update: ("SGD",),

@@ -99,6 +99,12 @@ def _of_which_only_one_output_is_used(d: Drawer) -> Call:
     return Call((d.array((2, 3), size=10), d.array((2, 3), size=10)), function)
 
 
+@sample("addlayernorm", draws=1, composite=True)
+def _of_which_the_sum_is_not_used(d: Drawer) -> Call:
+    arrays = d.array((2, 3), size=10), d.array((2, 3), size=10)
+    return Call(arrays, lambda x, residual: F.add_layer_norm(x, residual, eps=0.1)[0])
+
+
 @sample("layernorm", draws=1, composite=True)
 def _defaults(d: Drawer) -> Call:
     return Call((d.array((2, 4), size=10),), lambda x: F.layer_norm(x) * F.rms_norm(x))
