@@ -9,6 +9,7 @@ from tests.models.common import gpt2, ids, translator
 from tinygrad_llm import manual_seed
 from tinygrad_llm.generation import generate
 from tinygrad_llm.models.gpt2 import POSITIONS
+from tinygrad_llm.testing import strict_cupy
 
 WAYS = {
     "greedy": {},
@@ -87,3 +88,16 @@ def test_the_model_is_left_as_it_was():
     model = gpt2().train()
     generate(model, ids(1, 3), max_new_tokens=2)
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", ["rotary", "learned", "translator"])
+def test_on_a_device_the_texts_are_those_of_the_cpu(kind):
+    model = translator() if kind == "translator" else gpt2(positions=kind)
+    start = {"decoder_start_token_id": 1} if kind == "translator" else {}
+    mask = [[0, 1, 1, 1]] * 2
+    how = {"num_beams": 2, "attention_mask": mask, "max_new_tokens": 6, **start}
+    expected = generate(model, ids(2, 4), **how)
+    with strict_cupy.installed():
+        model.to("cuda")
+        assert np.array_equal(generate(model, ids(2, 4), **how), expected)
+        model.to("cpu")

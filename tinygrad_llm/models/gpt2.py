@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm import nn
+from tinygrad_llm.backend.devices import to_host
 from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -101,6 +102,7 @@ class GPT2LMHeadModel(nn.Module):
         if position_ids is None:
             seen = 0 if cache is None else cache.length
             position_ids = np.arange(seen, seen + x.shape[1])
+        position_ids = to_host(integers(position_ids))  # once, for all layers
         x = self.dropout(x if self.positions is None else self.positions(x, position_ids))
         maps: list | None = [] if output_attentions else None
         x = self.decoder(x, mask=attention_mask, positions=position_ids, cache=cache, maps=maps)
