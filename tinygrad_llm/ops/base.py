@@ -21,8 +21,8 @@ mutation tool can break it.
 
 Backward uses operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on
 Tensors with `xp = functional`, where they record a tape of their own: that is how second
-derivatives come. (`To` and `Dropout` are the two exceptions: they also call the backend's `put`
-and `keep_mask`.)
+derivatives come. (`To`, and what drops by chance, are the exceptions: they also call the backend's
+`put` and `keep_mask`.)
 
 `saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). Each
 array has a version counter, a number that rises with every change in place; backward refuses an

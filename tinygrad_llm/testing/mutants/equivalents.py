@@ -7,8 +7,8 @@ same numbers come out with more work or memory; what an op may not compute is ch
 
 from __future__ import annotations
 
-from tinygrad_llm.testing.mutants.generator import plain
 from tinygrad_llm.testing.mutants.fused_equivalents import LISTED as _OF_FUSED_OPS
+from tinygrad_llm.testing.mutants.generator import plain
 from tinygrad_llm.testing.mutants.optimizer_equivalents import LISTED as _OF_OPTIMIZERS
 
 _LISTED: dict[str, list[tuple[str, str, str]]] = {
