@@ -181,6 +181,21 @@ def test_dropout_is_off_in_eval():
     assert same_bits(model(words).logits, expected)
 
 
+def test_settings_come_to_their_parts():
+    shares = {"embd_pdrop": 0.25, "resid_pdrop": 0.5, "attn_pdrop": 0.75}
+    model = gpt2(**shares, layer_norm_epsilon=0.125, n_inner=5, activation_function="relu")
+    block = model.decoder.layers[0]
+    assert model.dropout.p == 0.25 and block.attention.dropout == 0.75
+    assert block.attention_sum.dropout.p == block.feed_forward_sum.dropout.p == 0.5
+    assert model.decoder.norm.eps == block.attention_sum.norm.eps == 0.125
+    assert block.feed_forward.up.out_features == 5 and block.feed_forward.activation == "relu"
+
+
+def test_dropout_of_all_embeddings_leaves_nothing_to_tell_words_apart():
+    model = gpt2(embd_pdrop=1.0, resid_pdrop=0.0, attn_pdrop=0.0).train()
+    assert same_bits(model(ids(2, 5)).logits, model(ids(2, 5, seed=1)).logits)
+
+
 def test_it_learns_a_text_by_heart():
     manual_seed(0)
     sizes = {"vocab_size": WORDS, "n_positions": 8, "n_embd": 16, "n_layer": 2, "n_head": 2}
@@ -198,6 +213,8 @@ def test_summary_and_weights_in_files(tmp_path):
     model, words = gpt2(), ids(2, 5)
     text = model.summary(words, labels=words)
     assert f"{count(model):,} parameters" in text and "activations" in text
+    assert text.split("\n")[2].split()[:2] == ["GPT2LMHeadModel", "()"]  # the loss
+    assert "(2, 5, 8)" in model.summary(words).split("\n")[2]
     assert any("up  Linear" in line and "(2, 5, 32)" in line for line in text.split("\n"))
     nn.save_weights(model, tmp_path / "weights")
     other = models.GPT2LMHeadModel(model.config).astype("float64").eval()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.common import same_bits
+from tests.engine.common import drawn, same_bits
 from tests.models.common import WORDS, close, count, ids, translator
 from tinygrad_llm import Tensor, grad, manual_seed, models, nn, no_grad, optim
 from tinygrad_llm import functional as F
@@ -85,6 +85,28 @@ def test_a_cache_gives_what_a_full_pass_gives(norm, positions, pieces):
             begin += piece
 
 
+def test_dropout_of_everything_leaves_nothing_to_tell_words_apart():
+    model = translator(dropout=1.0, norm="pre").train()
+    assert same_bits(model.encode(ids(2, 5)), model.encode(ids(2, 5, seed=1)))
+    model.eval()
+    assert not same_bits(model.encode(ids(2, 5)), model.encode(ids(2, 5, seed=1)))
+
+
+def test_settings_come_to_their_parts():
+    model = translator(dropout=0.25, dim_feedforward=5, activation="gelu", target_vocab_size=7)
+    for block in (*model.encoder.layers, *model.decoder.layers):
+        assert block.attention_sum.dropout.p == block.attention.dropout == 0.25
+        assert block.feed_forward.up.out_features == 5 and block.feed_forward.activation == "gelu"
+    assert model.source.padding_idx == model.target.padding_idx == 0
+
+
+def test_the_last_scores_alone():
+    model, states = translator(), Tensor(drawn(2, 3, 8))
+    output = model.decode(ids(2, 5), states, logits_to_keep=1)
+    assert output.logits.shape == (2, 1, WORDS) and output.hidden_states.shape == (2, 5, 8)
+    close(output.logits, model.decode(ids(2, 5), states).logits[:, -1:], 1e-13)
+
+
 def test_one_matrix_serves_source_target_and_head():
     model, source, labels = translator(), ids(2, 5), ids(2, 4)
     assert model.source is model.target and model.head is None
@@ -123,14 +145,16 @@ def test_numbers_of_parameters():
 
 def test_how_it_begins():
     manual_seed(0)
-    model = models.Transformer(models.TransformerConfig(500, d_model=64, nhead=4))
+    config = models.TransformerConfig(500, d_model=64, nhead=4, positions="learned")
+    model = models.Transformer(config)
     weight = model.source.weight.data
     assert not weight[0].any() and weight[1:].std() == pytest.approx(1 / 8, rel=0.02)
     for name, p in model.named_parameters():
         if name.endswith("bias"):
             assert not p.data.any()
         elif p.ndim == 2 and name != "source.weight":
-            expected = np.sqrt(2 / sum(p.shape))
+            xavier = np.sqrt(2 / sum(p.shape))
+            expected = 0.02 if name == "positions.weight" else xavier
             assert p.data.std() == pytest.approx(expected, rel=0.05), name
 
 
