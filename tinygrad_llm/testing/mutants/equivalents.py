@@ -212,11 +212,6 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     "concatenate": [
         (
             "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
-            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[1].ndim, axis))",
-            "all parts have the same number of axes",
-        ),
-        (
-            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
             "return apply(ops.Concatenate, *xs, axis=axis_of(xs[-1].ndim, axis))",
             "all parts have the same number of axes",
         ),
@@ -226,6 +221,20 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, axis))",
             "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, -1))",
             "each backward that calls it asks for axis −1",
+        ),
+    ],
+    "Operators.max": [
+        (
+            "return F.max(self, axis, keepdims)",
+            "return F.max(self, -1, keepdims)",
+            "each backward that calls it asks for the last axis",
+        ),
+    ],
+    "max": [
+        (
+            "return apply(ops.Max, x, axis=_not_empty('max', x, axis), keepdims=keepdims)",
+            "return apply(ops.Max, x, axis=_not_empty('max', x, -1), keepdims=keepdims)",
+            "each backward that calls it asks for the last axis",
         ),
     ],
     "_plan": [
