@@ -3,6 +3,7 @@
 matplotlib loads on use; without a display it falls back by itself to Agg, which draws into files.
 """
 
+from tinygrad_llm.plot.attention import attention_maps
 from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
 from tinygrad_llm.plot.curves import curves, training_curves
 from tinygrad_llm.plot.fonts import readable
@@ -18,6 +19,7 @@ __all__ = [
     "CONCEPTS",
     "Concept",
     "Surface",
+    "attention_maps",
     "by_depth",
     "concept_map",
     "confusion_matrix",
