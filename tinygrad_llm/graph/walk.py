@@ -134,7 +134,10 @@ class _Walk:
         lift = self.lift
         g = _output_gradient(node, arrived, lift)
         saved = _unpack(node, lift, self.retain, self.anomaly)
-        grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
+        if lift is None and node.override is not None:
+            grads = node.override.backward(g, saved, needs)
+        else:
+            grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
         grads = grads if type(grads) is tuple else (grads,)
         held = (*(g if type(g) is tuple else (g,)), *saved, *grads)
         for position, dx in enumerate(grads):

@@ -38,8 +38,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from tinygrad_llm.backend.cpu import OVERRIDES
 from tinygrad_llm.backend.devices import Array, is_array
+from tinygrad_llm.backend.overrides import Cached, Override
 from tinygrad_llm.ops.rowsums import add_rows
+
+__all__ = ["OPS", "Cached", "Op", "Piece", "broadcast_clash", "count_of", "kept_shape"]
 
 OPS: dict[str, type[Op]] = {}
 """Every op by its name; a test holds this list against the gradient tests."""
@@ -61,9 +65,12 @@ class Op:
     """Outputs that are often left unused: backward then gets None for g, in place of zeros."""
     no_gradient: ClassVar[tuple[str, ...]] = ()
     """Names of array inputs that never get a gradient: indices, conditions, class weights."""
+    override: ClassVar[Override | None] = None
+    """The op's faster form on the CPU, where there is one: see backend.overrides."""
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__.lower()
+        cls.override = OVERRIDES.get(cls.name) if _is_ours(cls) else None
         registered = OPS.get(cls.name)
         if registered is None or _is_ours(cls) or not _is_ours(registered):
             OPS[cls.name] = cls
@@ -86,15 +93,6 @@ class Op:
 
 def _is_ours(op: type[Op]) -> bool:
     return op.__module__.startswith("tinygrad_llm.")
-
-
-class Cached:
-    """An intermediate that raw backward may read and that is None when a tape is recorded."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any):
-        self.value = value
 
 
 class Piece:

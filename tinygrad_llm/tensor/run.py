@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_llm import graph
 from tinygrad_llm.backend.devices import NAMESPACES, Array, is_array
+from tinygrad_llm.backend.overrides import takes
 from tinygrad_llm.ops.base import Op
 from tinygrad_llm.tensor.core import Tensor, devices_differ, wrap
 
@@ -35,10 +36,16 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
             arrays.append(x)
             edges.append(None)
             counters.append(None)
+    override = op.override
+    answer: Any = NotImplemented
     try:
-        y, saved = op.forward(xp, *arrays, **constants)
+        if override is not None and takes(arrays):
+            answer = override.forward(*arrays, **constants)
+        if answer is NotImplemented:
+            override, answer = None, op.forward(xp, *arrays, **constants)
     except (ValueError, IndexError) as error:
         raise _explained(op, error, arrays, constants) from error
+    y, saved = answer
     several = type(y) is tuple
     ys = y if several else (y,)
     if not several and not is_array(y):  # NumPy reduces to scalars, not to 0-d arrays
@@ -50,6 +57,7 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
         mode.frame.see(counters, versions)
     if taped and mode.grad:
         node = graph.record(op, edges, arrays, counters, ys, versions, saved)
+        node.override = override
     if several:
         return tuple([wrap(v, _edge_to(node, i, v), versions[i]) for i, v in enumerate(ys)])
     return wrap(ys[0], _edge_to(node, 0, ys[0]), versions[0])
