@@ -84,7 +84,8 @@ def forward(
     """O = A V. Left to the reference: weights to return, heads that share keys, added masks."""
     if return_weights or not _has_form(q, k, mask):
         return NotImplemented
-    past = _past(q.shape[2], k.shape[2], offset) if causal else None
+    past = _past(q.shape[-2], k.shape[-2], offset) if causal else None
+    given, (q, k, v) = (q, k, v), map(_four_axes, (q, k, v))
     seen, dropped = _seen(mask, past, q, k), _dropout(q, k, p, draw)
     scaled, y = q * (scale / math.log(2.0)), _empty(q.shape, v.shape[3])
     kept = Kept(list(_tiles(q, k, past is not None, offset)), [], [])
@@ -98,13 +99,15 @@ def forward(
         out = y[tile.asking]
         np.matmul(power, v[tile.asked], out=out)
         out *= inverse
-    return y, (q, k, v, mask, Cached(kept), past, scale, p, draw)
+    y = y.reshape(*given[0].shape[:-1], v.shape[3])
+    return y, (*given, mask, Cached(kept), past, scale, p, draw)
 
 
 def backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     """With U = 2^s and r = 1/ΣU, rows of A = r·U: dV = Uᵀ(rG),  P = (rG)Vᵀ,  dS = U·(P − r·Σ U·P),
     dQ = dS K·scale,  dK = dSᵀ Q·scale. Dropout multiplies U in dV, and P."""
-    q, k, v, _, kept, _, scale, p, draw = saved
+    *given, _, kept, _, scale, p, draw = saved
+    q, k, v, g = map(_four_axes, (*given, g))
     dropped = _dropout(q, k, p, draw)
     dq = _empty(q.shape, q.shape[3]) if needs[0] else None
     dk, dv = (_empty(x.shape, x.shape[3]) if need else None for x, need in zip((k, v), needs[1:]))
@@ -122,13 +125,19 @@ def backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
             np.matmul(ds, k[tile.asked] * scale, out=dq[tile.asking])
         if dk is not None:
             _add_product(dk, tile, ds, q[tile.asking] * scale)
-    return dq, dk, dv, None
+    grads = zip((dq, dk, dv), given)
+    return (*(None if dx is None else dx.reshape(x.shape) for dx, x in grads), None)
 
 
 def _has_form(q: Array, k: Array, mask: Array | None) -> bool:
-    """(B, H, T, K) with as many heads of keys, something to do, and a mask of booleans or none."""
-    alike = q.ndim == 4 and q.shape[:2] == k.shape[:2] and q.size > 0 and k.size > 0
+    """As many heads of keys, something to do, and a mask of booleans or none."""
+    alike = q.ndim <= 4 and q.shape[:-2] == k.shape[:-2] and q.size > 0 and k.size > 0
     return alike and (mask is None or mask.dtype.kind == "b")
+
+
+def _four_axes(x: Array) -> Array:
+    """x as (B, H, T, n); the axes of texts and of heads may be missing."""
+    return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
 
 def _past(queries: int, keys: int, offset: int) -> Array | None:
