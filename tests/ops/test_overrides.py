@@ -15,13 +15,12 @@ from tinygrad_llm.backend.overrides import Override, takes
 from tinygrad_llm.ops import OPS, Op
 from tinygrad_llm.ops.elementwise import erf
 from tinygrad_llm.testing import GradientError
-from tinygrad_llm.testing.overrides import check_call, check_override, small_tiles
-from tinygrad_llm.testing.samples import SAMPLES
+from tinygrad_llm.testing.overrides import check_call, check_override, samples_of, small_tiles
 from tinygrad_llm.testing.strategies import calls
 
 equal = np.testing.assert_array_equal
 NAMES = sorted(OVERRIDES)
-DRAWN = [each for name in NAMES for each in SAMPLES[name] if not each.composite]
+DRAWN = [each for name in NAMES for each in samples_of(name)]
 
 
 def drawn(*shape: int, size: float = 1.0) -> np.ndarray:

@@ -6,21 +6,23 @@ elements of a sample fill several.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import product
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
-from tinygrad_llm.backend.cpu import OVERRIDES, attention, gelu, head
+from tinygrad_llm.backend.cpu import OVERRIDES, attention, gelu
 from tinygrad_llm.backend.overrides import Override
+from tinygrad_llm.backend.random import Draw
 from tinygrad_llm.ops import OPS, Cached, Op
 from tinygrad_llm.testing import raw
 from tinygrad_llm.testing.numeric import Array, GradientError
 from tinygrad_llm.testing.one_call import equal, wrong_at
-from tinygrad_llm.testing.samples import SAMPLES, Call
+from tinygrad_llm.testing.samples import SAMPLES, Call, Sample
+from tinygrad_llm.testing.samples.drawing import Drawer
 from tinygrad_llm.testing.samples.registry import input_names, is_float
 
 PREFIX = "cpu."
@@ -32,8 +34,8 @@ ULPS = 24
 SMALL = ((attention, "TILE", 12), (attention, "QUERIES", 2), (gelu, "TILE", 8))
 """Settings of modules under which small arrays take several tiles."""
 
-RANGES = (attention.RANGE, 1e-3)
-"""Scores are within the first in samples, and beyond the second: both paths are gone."""
+FAR = 300.0
+"""What the first input of a call is multiplied by for scores that have no power of two."""
 
 
 def check_override(name: str) -> float:
@@ -45,10 +47,11 @@ def check_override(name: str) -> float:
     if name not in OVERRIDES:
         raise ValueError(f"check_override: {name!r} has none: see backend.cpu")
     took, crash = [], None
-    for call, limit in product(calls_of(name), RANGES):
+    for call in (call for sample in samples_of(name) for call in sample.calls()):
         try:
-            with small_tiles(limit):
+            with small_tiles():
                 took.append(check_call(OPS[name], OVERRIDES[name], call))
+                check_call(OPS[name], OVERRIDES[name], _far(call), near_1=False)
         except GradientError:
             raise
         except Exception as error:  # a crash has to wait: another call may show a wrong value
@@ -58,18 +61,48 @@ def check_override(name: str) -> float:
     return float(np.mean(took))
 
 
-def calls_of(name: str) -> Iterator[Call]:
-    """What the op's samples draw in turn."""
-    for sample in SAMPLES[name]:
-        if not sample.composite:
-            yield from sample.calls()
+def _far(call: Call) -> Call:
+    first, *others = call.arrays
+    return replace(call, arrays=(first * FAR, *others))
+
+
+def _texts(d: Drawer) -> Call:
+    """Attention as most models have it: texts, as many heads of keys as of queries, booleans."""
+    texts, heads, queries, keys = d.choice((1, 2, 3, 3), (2, 1, 4, 4), (1, 1, 4, 2), (2, 1, 2, 3))
+    q, k = (d.array((texts, heads, n, 2), size=3) for n in (queries, keys))
+    shape = d.choice(None, (texts, 1, 1, keys), (texts, heads, queries, keys))
+    p = d.choice(0.0, 0.0, 0.4, 0.0, 1.0)
+    constants = {
+        "causal": d.choice(True, True, False),
+        "offset": d.choice(0, 0, 1, -1, 2),
+        "scale": 0.8,
+        "p": p,
+        "draw": Draw(5, 3) if p else None,
+        "return_weights": False,
+    }
+    mask = None if shape is None else d.rng.random(shape) < 0.5
+    return Call((q, k, d.array((texts, heads, keys, 3), size=3), mask), None, constants)
+
+
+FURTHER = {
+    "scaleddotproductattention": Sample(
+        "scaleddotproductattention", "texts", _texts, 30, False, False, False
+    )
+}
+"""Samples beside those of the ops, of which few are what the override takes."""
+
+
+def samples_of(name: str) -> list[Sample]:
+    """Of calls of the op itself."""
+    further = [FURTHER[name]] if name in FURTHER else []
+    return [*(each for each in SAMPLES[name] if not each.composite), *further]
 
 
 @contextmanager
-def small_tiles(limit: float = attention.RANGE) -> Iterator[None]:
-    """Within the block tiles have few elements, and scores beyond `limit` are out of range."""
+def small_tiles() -> Iterator[None]:
+    """Within the block tiles have few elements."""
     with ExitStack() as stack:
-        for module, name, value in (*SMALL, (attention, "RANGE", limit), (head, "RANGE", limit)):
+        for module, name, value in SMALL:
             stack.enter_context(mock.patch.object(module, name, value))
         yield
 
@@ -112,24 +145,31 @@ class _Both:
         self.expected, self.wide = raw.forward(op, wide, constants)
         self.rounded, self.narrow = raw.forward(op, arrays, constants)
         drawn = np.random.default_rng(0).standard_normal
-        shapes = [y.shape for y in self.expected]
-        self.cotangents = [np.asarray(drawn(shape), np.float32) for shape in shapes]
+        self.drawn = [np.asarray(drawn(y.shape), np.float32) for y in self.expected]
 
     def compare(self) -> None:
+        """Outputs, and gradients with cotangents of all outputs, and without those often unused."""
         for k, results in enumerate(zip(self.expected, self.rounded, self.outputs, strict=True)):
-            self._near(f"output {k}", 0, *results)
-        for needs in self._needs():
-            wide = [v.astype(np.float64) for v in self.cotangents]
-            exact = raw.backward(self.op, wide, self.wide, needs)
-            rounded = raw.backward(self.op, self.cotangents, self.narrow, needs)
-            found, again = self._backward(needs), self._backward(needs)
-            for i, (a, r, b) in enumerate(zip(exact, rounded, found, strict=True)):
-                if (a is None) != (b is None):
-                    raise GradientError(f"cpu.{self.op.name}: computed or not", f"input {i}", 1)
-                if a is not None:
-                    self._near(f"input {i} of {needs}", 1, a, r, b)
-                    equal(f"cpu.{self.op.name}: a second backward", f"input {i}", 1, b, again[i])
-            self._separate(found)
+            self._near(f"output {k}", self.expected[k : k + 1], *results)
+        spared = [k for k in self.op.spares_zeros if k < len(self.drawn)]
+        for without in ([], spared) if spared else ([],):
+            vs = [None if k in without else v for k, v in enumerate(self.drawn)]
+            for needs in self._needs():
+                self._compare_gradients(vs, needs)
+
+    def _compare_gradients(self, vs: list[Array | None], needs: tuple[bool, ...]) -> None:
+        wide = [None if v is None else v.astype(np.float64) for v in vs]
+        exact = raw.backward(self.op, wide, self.wide, needs)
+        rounded = raw.backward(self.op, vs, self.narrow, needs)
+        found, again = self._backward(vs, needs), self._backward(vs, needs)
+        for i, results in enumerate(zip(exact, rounded, found, strict=True)):
+            if (exact[i] is None) != (found[i] is None):
+                raise GradientError(f"cpu.{self.op.name}: computed or not", f"input {i}", 1)
+            if exact[i] is not None:
+                around = [exact[i], *[v for v in wide if v is not None]]
+                self._near(f"input {i} of {needs}", around, *results)
+                equal(f"cpu.{self.op.name}, again", f"input {i}", 1, found[i], again[i])
+        self._separate(found)
 
     def _needs(self) -> list[tuple[bool, ...]]:
         """Gradients of all inputs that have one, and of each alone."""
@@ -138,18 +178,19 @@ class _Both:
         alone = [tuple(j == i for j in range(len(can))) for i, one in enumerate(can) if one]
         return [tuple(can), *alone]
 
-    def _backward(self, needs: tuple[bool, ...]) -> tuple:
+    def _backward(self, vs: list[Array | None], needs: tuple[bool, ...]) -> tuple:
         values = tuple([s.value if type(s) is Cached else s for s in self.saved])
-        g = self.cotangents[0] if len(self.outputs) == 1 else tuple(self.cotangents)
-        grads = self.override.backward(g, values, needs)
+        grads = self.override.backward(vs[0] if len(vs) == 1 else tuple(vs), values, needs)
         return grads if type(grads) is tuple else (grads,)
 
-    def _near(self, input: str, order: int, exact: Array, rounded: Array, found: Array) -> None:
-        what = f"cpu.{self.op.name}"
+    def _near(
+        self, input: str, around: Sequence[Array], exact: Array, rounded: Array, found: Array
+    ) -> None:
+        """`found` is as near to `exact` as may be expected beside the numbers `around`."""
+        what, order = f"cpu.{self.op.name}", int(input.startswith("input"))
         if found.shape != exact.shape or found.dtype != np.float32:
             shapes = f"{found.dtype}{found.shape}, not float32{exact.shape}"
             raise GradientError(f"{what}: {shapes}", input, order)
-        around = (exact, *self.cotangents) if order else (exact,)
         bound = ULPS * 2.0**-23 * max(np.abs(x).max(initial=0.0) for x in around)
         if not self.near_1:
             bound += 8.0 * np.abs(rounded - exact).max(initial=0.0)
@@ -159,7 +200,7 @@ class _Both:
 
     def _separate(self, found: tuple) -> None:
         """A gradient shares memory with no input, output or cotangent."""
-        others = [*self.arrays, *self.outputs, *self.cotangents]
+        others = [*self.arrays, *self.outputs, *self.drawn]
         for i, g in enumerate(found):
             if g is not None and any(
                 np.may_share_memory(g, x) for x in others if isinstance(x, np.ndarray)

@@ -18,13 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_llm.backend.cpu.sums import of_rows
+from tinygrad_llm.backend.cpu import powers
+from tinygrad_llm.backend.cpu.sums import in_rows, of_rows
 from tinygrad_llm.backend.devices import Array
 from tinygrad_llm.backend.overrides import Cached
 from tinygrad_llm.backend.random import Draw, drop_units, keep_mask
-
-RANGE = 60.0
-"""Scores between −RANGE and RANGE, in powers of two, need no maximum: sums stay within 2^±100."""
 
 TILE = 1 << 18
 """Scores of a tile at most, 1 MB, where there are that many of one text."""
@@ -107,7 +105,8 @@ def backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     """With U = 2^s and r = 1/ΣU, rows of A = r·U: dV = Uᵀ(rG),  P = (rG)Vᵀ,  dS = U·(P − r·Σ U·P),
     dQ = dS K·scale,  dK = dSᵀ Q·scale. Dropout multiplies U in dV, and P."""
     *given, _, kept, _, scale, p, draw = saved
-    q, k, v, g = map(_four_axes, (*given, g))
+    q, k, v = map(_four_axes, given)
+    g = _four_axes(g)
     dropped = _dropout(q, k, p, draw)
     dq = _empty(q.shape, q.shape[3]) if needs[0] else None
     dk, dv = (_empty(x.shape, x.shape[3]) if need else None for x, need in zip((k, v), needs[1:]))
@@ -161,7 +160,8 @@ def _dropout(q: Array, k: Array, p: float, draw: Draw | None) -> Array | None:
         return None
     keep = keep_mask(draw, (*q.shape[:3], k.shape[2]), p, "cpu").astype(np.float32)
     share = 1.0 - drop_units(p) / 65536
-    keep *= 1.0 / share if share else 0.0
+    if share:  # else all are 0
+        keep /= share
     return keep
 
 
@@ -179,11 +179,8 @@ def _tiles(q: Array, k: Array, causal: bool, offset: int) -> Iterator[Tile]:
 
 def _exp2(power: Array, seen: Array | None) -> None:
     """2^s in the place of s, 0 where a key is not seen; of rows out of range 2^(s − their max)."""
-    if not (power.min() > -RANGE and power.max() < RANGE):  # NaN is out of range too
-        if seen is not None:
-            np.copyto(power, -np.inf, where=seen == 0.0)
-        top = power.max(axis=-1, keepdims=True)
-        power -= np.where(np.isfinite(top), top, np.float32(0.0))
+    if not powers.within_range(power):
+        powers.shift(power, seen)
     np.exp2(power, out=power)
     if seen is not None:  # after exp2, which takes ten times as long for −∞
         power *= seen
@@ -191,7 +188,7 @@ def _exp2(power: Array, seen: Array | None) -> None:
 
 def _inverse(power: Array) -> Array:
     """1 / Σ 2^s of each row (B, H, T, 1), and 1 where no key is seen."""
-    total = of_rows(power.reshape(-1, power.shape[3])).reshape(*power.shape[:3], 1)
+    total = of_rows(in_rows(power)).reshape(*power.shape[:3], 1)
     total[total == 0.0] = 1.0
     return np.reciprocal(total, out=total)
 

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_llm.backend.cpu import powers
 from tinygrad_llm.backend.cpu.sums import of_rows, over_rows
 from tinygrad_llm.backend.devices import Array
 from tinygrad_llm.backend.overrides import Cached
-
-RANGE = 60.0
-"""Logits between −RANGE and RANGE, in powers of two, need no maximum taken away."""
 
 LN_2 = math.log(2.0)
 
@@ -121,8 +119,8 @@ def _shifted(x: Array, head: Head, room: Array) -> Array:
     np.matmul(x * (1.0 / LN_2), head.w.T if head.transposed else head.w, out=z)
     if head.b is not None:
         z += head.b * (1.0 / LN_2)
-    if not (z.min() > -RANGE and z.max() < RANGE):  # NaN is out of range too
-        z -= z.max(axis=1, keepdims=True)
+    if not powers.within_range(z):
+        powers.shift(z)
     return z
 
 

@@ -7,6 +7,7 @@ same numbers come out with more work or memory; what an op may not compute is ch
 
 from __future__ import annotations
 
+from tinygrad_llm.testing.mutants.cpu_equivalents import LISTED as _OF_CPU
 from tinygrad_llm.testing.mutants.fused_equivalents import LISTED as _OF_FUSED_OPS
 from tinygrad_llm.testing.mutants.generator import plain
 from tinygrad_llm.testing.mutants.optimizer_equivalents import LISTED as _OF_OPTIMIZERS
@@ -351,7 +352,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
 
 EQUIVALENTS = {
     (function, plain(original), plain(mutated)): why
-    for function, changes in {**_LISTED, **_OF_FUSED_OPS, **_OF_OPTIMIZERS}.items()
+    for function, changes in {**_LISTED, **_OF_FUSED_OPS, **_OF_OPTIMIZERS, **_OF_CPU}.items()
     for original, mutated, why in changes
 }
 """(function, original line, mutated line) -> why nothing changes."""

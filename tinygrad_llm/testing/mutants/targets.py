@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional, graph
-from tinygrad_llm.backend.cpu import OVERRIDES, attention, gelu, head
+from tinygrad_llm.backend.cpu import OVERRIDES, attention, gelu, head, powers
 from tinygrad_llm.graph import walk
 from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.indexing import along_axis
@@ -44,7 +44,7 @@ class Target(NamedTuple):
     """The op's name, or the helper's with its module or class."""
     function: Function
     checks: tuple[str, ...]
-    """Names of ops, of optimizers, or of ops after PREFIX, whose checks must notice, in this order."""
+    """Names of ops, ops after PREFIX, or optimizers, whose checks must notice, in this order."""
     within: tuple[type[Op], ...]
     """In force while the backward of one of these runs; always, when there are none."""
 
@@ -96,10 +96,14 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         attention._inverse: (PREFIX + "scaleddotproductattention",),
         attention._seen: (PREFIX + "scaleddotproductattention",),
         head._chosen: (PREFIX + "linearcrossentropy",),
+        powers.shift: (PREFIX + "scaleddotproductattention", PREFIX + "linearcrossentropy"),
     },
 }
 """What no backward calls, and who needs it: a forward, to save what its backward reads; the engine,
 on what the backward answered; or an optimizer."""
+
+_MEMORY = {attention._empty, head._room}
+"""Give memory, whose place and size nobody sees in a value."""
 
 _OPERATORS: dict[type, tuple[str, ...]] = {
     ast.Add: ("__add__", "__radd__"),
@@ -143,7 +147,8 @@ def _overrides() -> list[Target]:
 
 
 def _of_the_backend(backward: Function) -> list[Function]:
-    return [f for f in reached_from(backward) if _group(f) == "cpu" and f not in ALWAYS["cpu"]]
+    others = {*ALWAYS["cpu"], *_MEMORY}
+    return [f for f in reached_from(backward) if _group(f) == "cpu" and f not in others]
 
 
 def _helpers(backwards: dict[Function, list[str]]) -> list[Target]:

@@ -101,33 +101,6 @@ def _dropout(d: Drawer) -> Call:
     return Call((q, k, v, mask), None, constants, reference)
 
 
-@sample("scaleddotproductattention", draws=6)
-def _texts(d: Drawer) -> Call:
-    """Texts with as many heads of keys as of queries, the usual case; positions beyond the last key
-    and before the first."""
-    texts, heads, queries, keys = d.choice((1, 2, 3, 3), (2, 1, 3, 4), (1, 1, 4, 2), (2, 1, 2, 2))
-    q, k = (d.array((texts, heads, n, 2), size=3) for n in (queries, keys))
-    v = d.array((texts, heads, keys, 1), size=3)
-    shape = d.choice(None, (texts, 1, 1, keys), (texts, heads, queries, keys))
-    mask = None if shape is None else d.rng.random(shape) < 0.7
-    causal, offset = d.choice(True, True, False), d.choice(0, 1, 0, -1, 2)
-    p = d.choice(0.0, 0.4, 0.0, 0.0)
-    draw = Draw(5, 3) if p else None
-    constants = {
-        "causal": causal,
-        "offset": offset,
-        "scale": 0.8,
-        "p": p,
-        "draw": draw,
-        "return_weights": False,
-    }
-
-    def reference(q: Any, k: Any, v: Any, mask: Any) -> Any:
-        return _attention(q, k, v, mask, causal, offset, 0.8, p, draw)[0]
-
-    return Call((q, k, v, mask), None, constants, reference)
-
-
 @sample("scaleddotproductattention", draws=1, composite=True)
 def _of_one_array_with_itself(d: Drawer) -> Call:
     """Drawn from the stream in training, and not out of it."""
