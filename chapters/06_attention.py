@@ -671,19 +671,19 @@ lesson.claim("count", "parameters less 12D² + 13D", off, below=bar, scale="coun
 # The last two are trained for fewer steps. More would not help: what they need does not reach them.
 #
 # **What does it look at?** The figure has the maps of the two layers, for a held-out row. Look at
-# the second layer: the place that is to say the smallest looks at the smallest digit, wherever it
-# stands, the last place at the largest, and most places between find theirs in one of the heads.
-# Nobody told the network to fetch its answer: it found that out. The first layer is more spread
-# out, as if it took stock of who is there. The last table measures it over all held-out rows: how
-# much of the weight lies on tokens that are the answer. A map is a clue, not a proof: it says where
-# a mean was taken, not what was done with it.
+# the second layer: in one head or the other, the place that is to say the smallest looks at the
+# smallest digit, wherever it stands, the last place at the largest, and most places between at
+# theirs. Nobody told the network to fetch its answer: it found that out. The first layer is more
+# spread out, as if it took stock of who is there. The last table measures it over all held-out
+# rows: how much of the weight lies on tokens that are the answer. A map is a clue, not a proof: it
+# says where a mean was taken, not what was done with it.
 #
 # **中文导读** 输入六个乱序的数字，输出每个位置上排好序的数字。要说出“第三小”，
 # 必须听到其余所有数字。“没见过”要当真：数字相同、次序不同的输入答案相同，只按输入划分，
 # 模型可以背答案；所以把五分之一的“答案”连同它的全部排列都留出来，训练中从未出现。
 # 对照有四个：照抄输入、每个位置猜最常见的数字、去掉注意力、去掉位置。
-# 最后看注意力图：第二层里，要说最小值的位置看着最小的数字，不管它站在哪里；
-# 要说最大值的看着最大的，中间的位置也多半在某个头里找到了自己的答案，没有人教过它这样做。
+# 最后看注意力图：第二层的某个头里，要说最小值的位置看着最小的数字，不管它站在哪里；
+# 要说最大值的看着最大的，中间的位置也多半找到了自己的答案，没有人教过它这样做。
 # 第一层比较分散，像是在清点有哪些数字。
 # 注意力图是线索，不是证明：它只说明平均取自哪里，没说明拿去做了什么。
 
