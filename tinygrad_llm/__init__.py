@@ -13,6 +13,7 @@ from tinygrad_llm.backend import manual_seed, use_backend
 from tinygrad_llm.checkpoint import checkpoint
 from tinygrad_llm.functional import arange, eye, full, ones, rand, randn, zeros
 from tinygrad_llm.graph import detect_anomaly, enable_grad, keep_values, no_grad
+from tinygrad_llm.profile import profile
 from tinygrad_llm.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "manual_seed",
     "no_grad",
     "ones",
+    "profile",
     "rand",
     "randn",
     "use_backend",

@@ -14,6 +14,7 @@ from tinygrad_llm.plot.search import search
 from tinygrad_llm.plot.style import save
 from tinygrad_llm.plot.surface import Surface, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
+from tinygrad_llm.plot.timings import profile
 
 __all__ = [
     "CONCEPTS",
@@ -31,6 +32,7 @@ __all__ = [
     "images",
     "loss_surface",
     "paths",
+    "profile",
     "readable",
     "save",
     "search",

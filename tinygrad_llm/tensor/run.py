@@ -36,6 +36,8 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
             arrays.append(x)
             edges.append(None)
             counters.append(None)
+    mode = graph.current_mode()
+    begun = None if mode.profile is None else mode.profile.begin()
     override = op.override
     answer: Any = NotImplemented
     try:
@@ -51,8 +53,10 @@ def apply(op: type[Op], *inputs: Any, **constants: Any) -> Any:
     if not several and not is_array(y):  # NumPy reduces to scalars, not to 0-d arrays
         ys = (xp.asarray(y),)
         saved = tuple([ys[0] if value is y else value for value in saved])
+    if mode.profile is not None:
+        mode.profile.end(begun, op.name, "forward", (*arrays, *ys))
     versions = [_version_of(v, arrays[0], counters[0]) if op.views else [0] for v in ys]
-    mode, node = graph.current_mode(), None
+    node = None
     if mode.frame is not None:
         mode.frame.see(counters, versions)
     if taped and mode.grad:
