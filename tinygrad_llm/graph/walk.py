@@ -79,7 +79,7 @@ class _Walk:
     def __init__(self, targets, useful: set[Node] | None, retain: bool, lift: Lift | None):
         self.targets = None if targets is None else set(targets)
         self.useful, self.retain, self.lift = useful, retain, lift
-        self.anomaly, self.profile = current_mode().anomaly, current_mode().profile
+        self.anomaly, self.watch = current_mode().anomaly, current_mode().profile
         self.found: dict[Edge, Accumulator] = {}
         self.totals: dict[Node, list[Accumulator]] = {}
         self.heap: list[tuple[int, Node]] = []
@@ -134,15 +134,16 @@ class _Walk:
         lift = self.lift
         g = _output_gradient(node, arrived, lift)
         saved = _unpack(node, lift, self.retain, self.anomaly)
-        begun = None if self.profile is None else self.profile.begin()
+        watch = self.watch
+        begun = None if watch is None else watch.begin()
         if lift is None and node.override is not None:
             grads = node.override.backward(g, saved, needs)
         else:
             grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
         grads = grads if type(grads) is tuple else (grads,)
         held = (*(g if type(g) is tuple else (g,)), *saved, *grads)
-        if self.profile is not None:
-            self.profile.end(begun, node.op.name, "backward", held)
+        if watch is not None:
+            watch.end(begun, node.op.name, "backward", held)
         for position, dx in enumerate(grads):
             if dx is None or not needs[position]:
                 continue

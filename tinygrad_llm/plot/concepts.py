@@ -53,7 +53,8 @@ CONCEPTS = (
     Concept("random stream", "随机数流", "backend.stream", "numbers",
             ("initialization", "dropout", "data split")),
     Concept("tensor", "张量", "tensor.Tensor", "numbers", ("op",)),
-    Concept("op", "算子", "ops", "numbers", ("function on tensors", "tape", "chain rule")),
+    Concept("op", "算子", "ops", "numbers",
+            ("function on tensors", "tape", "chain rule", "time by op")),
     Concept("function on tensors", "张量函数", "functional", "numbers",
             ("activation", "neuron", "softmax")),
 
@@ -62,7 +63,7 @@ CONCEPTS = (
     Concept("chain rule", "链式法则", "autograd.vjp", "gradients", ("backpropagation",)),
     Concept("backpropagation", "反向传播", "tensor.Tensor.backward", "gradients",
             ("automatic differentiation", "gradient descent", "recomputation",
-             "diagnosis by layer", "time by op")),
+             "diagnosis by layer")),
     Concept("automatic differentiation", "自动微分", "autograd.grad", "gradients",
             ("second derivative", "gradient check")),
     Concept("second derivative", "二阶导数", "autograd.hessian", "gradients", ()),
