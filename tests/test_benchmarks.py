@@ -180,7 +180,7 @@ def test_the_command_says_why_a_race_has_no_result(toy, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words, complaint",
     [
-        (["z"], "there is no benchmark z; there are: d"),
+        (["z"], "there is no benchmark z; there are: a, b, d"),
         (["d", "--against", "torch"], "torch is not installed: pip install -e '.[bench]'"),
         (["d", "--against", "numpy"], "argument --against: invalid choice: 'numpy'"),
         (["d", "--repeats", "1"], "--repeats: 1 has no quartiles; give 2 or more"),

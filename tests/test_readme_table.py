@@ -54,6 +54,8 @@ def space(tmp_path):
     tokenizer = names["tokenizers"].CharTokenizer.train(["a text", "another"])
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     known |= {"folder": tmp_path / "tokenizer", "tokenizer": tokenizer, "texts": ["a", "text"]}
+    sizes = {"vocab_size": 5, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
+    known["gpt"] = names["models"].GPT2LMHeadModel(names["models"].GPT2Config(**sizes))
     known["optimizer"] = names["optim"].Adam(model.parameters())
     return names | known
 

@@ -15,7 +15,12 @@ from tests.benchmarks.environment import in_words, machine
 from tests.benchmarks.race import RaceError, race
 from tinygrad_llm.files import write_json
 
-BENCHMARKS = {"d": "tests.benchmarks.mlp", "t": "tests.benchmarks.trainer"}
+BENCHMARKS = {
+    "a": "tests.benchmarks.gpt_a",
+    "b": "tests.benchmarks.gpt_b",
+    "d": "tests.benchmarks.mlp",
+    "t": "tests.benchmarks.trainer",
+}
 """The module of each benchmark: TITLE, STEPS, start() and SIDES."""
 
 BUSY = 1.5

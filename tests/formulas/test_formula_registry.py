@@ -33,6 +33,7 @@ TRAINING = {
     *(f"F{n:02}" for n in (*range(13, 21), 49, 50, *range(53, 62), 64, 66, 68, 69, 74)),
     *("F80", "F82", "F84", "F89", "G13", "G14", "G15", "G16", "G23"),
 }
+ATTENTION = {"F28", "F40", "F76", "F79", "G05", "G06", "G07", "G08"}
 
 
 def test_catalogue_has_every_id_once_in_order():
@@ -63,7 +64,9 @@ def test_every_mark_names_an_id_with_forms():
     assert marked - {identifier for identifier, forms in FORMS.items() if forms.complete} == set()
 
 
-@pytest.mark.parametrize("identifiers", [FIRST, TRAINING], ids=["first chapters", "training"])
+@pytest.mark.parametrize(
+    "identifiers", [FIRST, TRAINING, ATTENTION], ids=["first", "training", "attention"]
+)
 def test_what_is_taught_so_far_is_done(identifiers):
     done = {line[0] for line in rows(marked_tests()) if line[-1] == "done"}
     assert identifiers - done == set()

@@ -120,10 +120,10 @@ def test_work_that_nobody_asked_for(monkeypatch):
 HELPERS = {
     "_products_before": (reductions, lambda xp, x: xp.ones_like(x), "prod"),
     "target_distribution": (losses, lambda *a: 2.0 * TARGET(*a), "weightedcrossentropy"),
-    "_scaled_mask": (dropout, lambda *a: 2.0 * MASK(*a), "dropout"),
+    "scaled_mask": (dropout, lambda *a: 2.0 * MASK(*a), "dropout"),
     "unbroadcast": (walk, lambda g, shape: 2.0 * UNBROADCAST(g, shape), "add"),
 }
-TARGET, MASK = losses.target_distribution, dropout._scaled_mask
+TARGET, MASK = losses.target_distribution, dropout.scaled_mask
 UNBROADCAST = walk.unbroadcast
 
 

@@ -5,8 +5,10 @@ float64 arrays, `FORMS["F07"].printed` the form as the document prints it.
 """
 
 from tinygrad_llm.formulas import (
+    attention,
     backprop,
     batches,
+    blocks,
     descent,
     embedding,
     evaluation,
@@ -43,8 +45,10 @@ __all__ = [
     "Outcome",
     "Question",
     "Verdict",
+    "attention",
     "backprop",
     "batches",
+    "blocks",
     "case",
     "descent",
     "embedding",

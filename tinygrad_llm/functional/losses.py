@@ -45,7 +45,7 @@ def cross_entropy(
     _check_indices(logits, target)
     if target.dtype.kind == "b":
         target = target.astype("int64")
-    counted = _counted(target, ignore_index, logits.shape[-1])
+    counted = counted_rows("cross_entropy", target, ignore_index, logits.shape[-1])
     if weight is None and not label_smoothing:
         return _plain_cross_entropy(logits, target, counted, reduction)
     constants = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
@@ -77,12 +77,12 @@ def _plain_cross_entropy(logits, target, counted, reduction) -> Tensor:
     rows, scale = target.size, None
     if counted is not None:
         rows, target = int(counted.data.sum()), where(counted, target, 0)
-    if _checked(reduction) != "none":
+    if known_reduction(reduction) != "none":
         scale = 1.0 if reduction == "sum" else 1.0 / rows if rows else 0.0
     return apply(ops.CrossEntropy, logits, target, counted, scale=scale)
 
 
-def _counted(target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
+def counted_rows(name: str, target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
     """Which targets are not `ignore_index`, None when all are counted; IndexError for a class that
     does not exist."""
     if not target.size:
@@ -92,7 +92,7 @@ def _counted(target: Tensor, ignore_index: int, classes: int) -> Tensor | None:
     if highest < min(classes, 1 << 8 * size - 1) and not 0 <= ignore_index <= highest:
         return None
     counted = target != ignore_index
-    check_range("cross_entropy: class", where(counted, target, 0), classes)
+    check_range(f"{name}: class", where(counted, target, 0), classes)
     return counted
 
 
@@ -158,12 +158,12 @@ def kl_div(input: Any, target: Any, reduction: str = "mean") -> Tensor:
 
 def reduce(each: Tensor, reduction: str, known: str = "'mean', 'sum' or 'none'") -> Tensor:
     """The mean, the sum, or the values themselves; ValueError with the `known` names for others."""
-    if _checked(reduction, known) == "none":
+    if known_reduction(reduction, known) == "none":
         return each
     return each.mean() if reduction == "mean" else total(each)
 
 
-def _checked(reduction: str, known: str = "'mean', 'sum' or 'none'") -> str:
+def known_reduction(reduction: str, known: str = "'mean', 'sum' or 'none'") -> str:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be {known}, not {reduction!r}")
     return reduction

@@ -30,17 +30,32 @@ def matmul(a: Any, b: Any) -> Tensor:
     return reshape(y, kept)
 
 
-def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    x: Any, weight: Tensor, bias: Tensor | None = None, activation: str | None = None
+) -> Tensor:
     """X W + b: x (..., in), weight (in, out), bias (out,) or None -> (..., out)  (F03, F05, G03).
 
-    Raises ValueError for shapes that do not fit, TypeError for different floating dtypes.
+    activation: "relu", "gelu" or "gelu_tanh" of it, in the same node  (F32, G08).
+    Raises ValueError for shapes that do not fit and unknown activations, TypeError for different
+    floating dtypes.
     """
+    if activation not in _LINEAR:
+        known = "'relu', 'gelu', 'gelu_tanh' or None"
+        raise ValueError(f"linear: activation must be {known}, not {activation!r}")
     weight = tensor(weight)
     x, weight = operands("linear", x if isinstance(x, Tensor) else tensor_like(weight, x), weight)
     if bias is not None:
         x, bias = operands("linear", x, bias if isinstance(bias, Tensor) else tensor_like(x, bias))
         _, weight = operands("linear", x, weight)
-    return apply(ops.Linear, x, weight, bias)
+    return apply(_LINEAR[activation], x, weight, bias)
+
+
+_LINEAR = {
+    None: ops.Linear,
+    "relu": ops.LinearReLU,
+    "gelu": ops.LinearGELU,
+    "gelu_tanh": ops.LinearGELUTanh,
+}
 
 
 def einsum(subscripts: str, *operands: Any, optimize: bool = True) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple, Protocol
@@ -17,14 +18,25 @@ class Frame(Protocol):
         """What the node shall hold in the place of what its op saved."""
 
 
+class Watch(Protocol):
+    """Somebody who times ops: told before and after each forward and backward."""
+
+    def begin(self) -> Any:
+        """What `end` shall be given."""
+
+    def end(self, begun: Any, op: str, direction: str, arrays: Iterable[Any]) -> None:
+        """direction: "forward" or "backward"; arrays: what went in and came out."""
+
+
 class Mode(NamedTuple):
     """What `apply` does beside computing: record a tape, check for NaN, keep values to look at,
-    checkpoint activations."""
+    checkpoint activations, let ops be timed."""
 
     grad: bool = True
     anomaly: bool = False
     keep: bool = False
     frame: Frame | None = None
+    profile: Watch | None = None
 
 
 _mode: ContextVar[Mode] = ContextVar("mode", default=Mode())  # noqa: B039 (it is a tuple)

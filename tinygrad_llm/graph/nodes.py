@@ -39,6 +39,7 @@ class Node:
     parents: the edge of each input, None where it requires no gradient.
     saved: what the op needs for backward; None once it is used up. links: see Link.
     outputs: (shape, dtype) of each output, which its gradient must have too.
+    override: the faster form of the op, when that ran; its backward belongs to what is saved.
     order: how many nodes were made before: parents come before those that used them.
     xp: the namespace of the outputs. hooks: output → functions. trace: see anomaly.Trace.
     tensor: of a leaf, a weak reference to its Tensor. kept: see Kept.
@@ -54,6 +55,7 @@ class Node:
         "op",
         "order",
         "outputs",
+        "override",
         "parents",
         "saved",
         "tensor",
@@ -67,6 +69,7 @@ class Node:
         self.outputs, self.xp = outputs, xp
         self.order = next(self._made)
         self.hooks: Any = None
+        self.override: Any = None
         self.trace: Any = None
         self.tensor: Any = None
         self.kept: Kept | None = None

@@ -79,7 +79,7 @@ class _Walk:
     def __init__(self, targets, useful: set[Node] | None, retain: bool, lift: Lift | None):
         self.targets = None if targets is None else set(targets)
         self.useful, self.retain, self.lift = useful, retain, lift
-        self.anomaly = current_mode().anomaly
+        self.anomaly, self.watch = current_mode().anomaly, current_mode().profile
         self.found: dict[Edge, Accumulator] = {}
         self.totals: dict[Node, list[Accumulator]] = {}
         self.heap: list[tuple[int, Node]] = []
@@ -134,9 +134,16 @@ class _Walk:
         lift = self.lift
         g = _output_gradient(node, arrived, lift)
         saved = _unpack(node, lift, self.retain, self.anomaly)
-        grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
+        watch = self.watch
+        begun = None if watch is None else watch.begin()
+        if lift is None and node.override is not None:
+            grads = node.override.backward(g, saved, needs)
+        else:
+            grads = node.op.backward(lift.xp if lift else node.xp, g, saved, needs)
         grads = grads if type(grads) is tuple else (grads,)
         held = (*(g if type(g) is tuple else (g,)), *saved, *grads)
+        if watch is not None:
+            watch.end(begun, node.op.name, "backward", held)
         for position, dx in enumerate(grads):
             if dx is None or not needs[position]:
                 continue
@@ -163,13 +170,14 @@ def _between(targets: list[Edge], roots: list[tuple[Edge, Any]]) -> set[Node]:
 
 
 def _output_gradient(node: Node, arrived: list[Accumulator], lift: Lift | None) -> Any:
-    """g as the op expects it: one value, or a tuple with zeros for outputs that nobody used."""
+    """g as the op expects it: one value, or a tuple with zeros, or None where the op spares them,
+    for outputs that nobody used."""
     if len(arrived) == 1:
         return arrived[0].value
     gs = []
-    for total, (shape, dtype) in zip(arrived, node.outputs):
+    for i, (total, (shape, dtype)) in enumerate(zip(arrived, node.outputs)):
         g = total.value
-        if g is None and dtype.kind == "f":
+        if g is None and dtype.kind == "f" and i not in node.op.spares_zeros:
             g = node.xp.zeros(shape, dtype)
             g = lift.tensor(g, None, None) if lift else g
         gs.append(g)

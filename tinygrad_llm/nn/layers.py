@@ -11,6 +11,7 @@ from tinygrad_llm import functional as F
 from tinygrad_llm.functional.arguments import axis_of, integer, tensor
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
+from tinygrad_llm.nn.sizes import probability, size
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
 
 
@@ -19,14 +20,15 @@ class Linear(Module):
 
     weight (in, out) and bias (out,) begin uniform in ±1/√in, as PyTorch's do: a weight of variance
     1/(3·in), which is modest. For deep stacks fill `weight` anew by `nn.init`, which says why.
+    Called with an activation, "relu", "gelu" or "gelu_tanh", it gives that of Y, in the same node.
     Raises ValueError for sizes below 0 and inputs of another width.
     """
 
     transposed = ("weight",)
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
-        self.in_features = _size("Linear: in_features", in_features)
-        self.out_features = _size("Linear: out_features", out_features)
+        self.in_features = size("Linear: in_features", in_features)
+        self.out_features = size("Linear: out_features", out_features)
         bound = 1.0 / math.sqrt(max(in_features, 1))
         self.weight = Parameter(np.empty((in_features, out_features), DEFAULT_DTYPE))
         init.uniform_(self.weight, -bound, bound)
@@ -35,8 +37,8 @@ class Linear(Module):
             self.bias = Parameter(np.empty(out_features, DEFAULT_DTYPE))
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Any) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Any, activation: str | None = None) -> Tensor:
+        return F.linear(x, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:
         return (
@@ -53,8 +55,8 @@ class Embedding(Module):
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
-        self.num_embeddings = _size("Embedding: num_embeddings", num_embeddings)
-        self.embedding_dim = _size("Embedding: embedding_dim", embedding_dim)
+        self.num_embeddings = size("Embedding: num_embeddings", num_embeddings)
+        self.embedding_dim = size("Embedding: embedding_dim", embedding_dim)
         self.padding_idx = padding_idx
         if padding_idx is not None:
             padding_idx = integer("Embedding: padding_idx", padding_idx)
@@ -79,9 +81,7 @@ class Dropout(Module):
     `eval()`  (F50, F61; Srivastava et al. 2014). Raises ValueError for p outside [0, 1]."""
 
     def __init__(self, p: float = 0.5):
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"Dropout: p is a probability, not {p}")
-        self.p = p
+        self.p = probability("Dropout: p", p)
 
     def forward(self, x: Any) -> Tensor:
         return F.dropout(x, self.p, self.training)
@@ -104,15 +104,8 @@ class Flatten(Module):
             raise ValueError(f"Flatten: {error}") from None
         if start > end:
             raise ValueError(f"Flatten: axis {start} comes after axis {end} in {x.shape}")
-        size = math.prod(x.shape[start : end + 1])
-        return x.reshape(*x.shape[:start], size, *x.shape[end + 1 :])
+        flat = math.prod(x.shape[start : end + 1])
+        return x.reshape(*x.shape[:start], flat, *x.shape[end + 1 :])
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
-def _size(what: str, value: Any) -> int:
-    size = integer(what, value)
-    if size < 0:
-        raise ValueError(f"{what} {size} is below 0")
-    return size

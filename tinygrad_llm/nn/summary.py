@@ -140,9 +140,12 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
 
 
 def tensors_in(output: Any) -> list[Tensor]:
-    """The Tensors that a module gives: one, or those in a tuple, list or dict."""
+    """The Tensors that a module gives: one, those in a tuple, list or dict, or those that the
+    method `tensors` of another object names."""
     if isinstance(output, Tensor):
         return [output]
+    if callable(getattr(output, "tensors", None)):
+        output = output.tensors()
     values = output.values() if isinstance(output, Mapping) else output
     return [y for y in values if isinstance(y, Tensor)] if isinstance(output, _HOLDERS) else []
 

@@ -1,10 +1,13 @@
 """Floor 1: one class an op, forward and backward side by side in array language."""
 
 from tinygrad_llm.ops import (
+    attention,
     dropout,
     elementwise,
     indexing,
+    linear_losses,
     losses,
+    normalization,
     products,
     reductions,
     shapes,
@@ -17,10 +20,13 @@ __all__ = [
     "Cached",
     "Op",
     "Piece",
+    "attention",
     "dropout",
     "elementwise",
     "indexing",
+    "linear_losses",
     "losses",
+    "normalization",
     "products",
     "reductions",
     "shapes",

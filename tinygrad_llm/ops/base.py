@@ -21,8 +21,8 @@ mutation tool can break it.
 
 Backward uses operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on
 Tensors with `xp = functional`, where they record a tape of their own: that is how second
-derivatives come. (`To` and `Dropout` are the two exceptions: they also call the backend's `put`
-and `keep_mask`.)
+derivatives come. (`To`, and what drops by chance, are the exceptions: they also call the backend's
+`put` and `keep_mask`.)
 
 `saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). Each
 array has a version counter, a number that rises with every change in place; backward refuses an
@@ -38,7 +38,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tinygrad_llm.backend.devices import Array
+from tinygrad_llm.backend.cpu import OVERRIDES
+from tinygrad_llm.backend.devices import Array, is_array
+from tinygrad_llm.backend.overrides import Cached, Override
+from tinygrad_llm.ops.rowsums import add_rows
+
+__all__ = ["OPS", "Cached", "Op", "Piece", "broadcast_clash", "count_of", "kept_shape"]
 
 OPS: dict[str, type[Op]] = {}
 """Every op by its name; a test holds this list against the gradient tests."""
@@ -56,11 +61,16 @@ class Op:
     """Inputs broadcast: the engine sums each gradient back to its input's shape."""
     views: ClassVar[bool] = False
     """The output may share memory with the first input, and then shares its version counter."""
+    spares_zeros: ClassVar[tuple[int, ...]] = ()
+    """Outputs that are often left unused: backward then gets None for g, in place of zeros."""
     no_gradient: ClassVar[tuple[str, ...]] = ()
     """Names of array inputs that never get a gradient: indices, conditions, class weights."""
+    override: ClassVar[Override | None] = None
+    """The op's faster form on the CPU, where there is one: see backend.overrides."""
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__name__.lower()
+        cls.override = OVERRIDES.get(cls.name) if _is_ours(cls) else None
         registered = OPS.get(cls.name)
         if registered is None or _is_ours(cls) or not _is_ours(registered):
             OPS[cls.name] = cls
@@ -85,15 +95,6 @@ def _is_ours(op: type[Op]) -> bool:
     return op.__module__.startswith("tinygrad_llm.")
 
 
-class Cached:
-    """An intermediate that raw backward may read and that is None when a tape is recorded."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any):
-        self.value = value
-
-
 class Piece:
     """A gradient that is zero but at `x[index]`; it is added into a buffer, never made dense.
 
@@ -109,10 +110,19 @@ class Piece:
 
     def add_to(self, xp: Any, buffer: Array) -> None:
         """buffer[index] += g, adding once for every time that an index repeats (raw arrays)."""
-        if self.repeats:
-            xp.add.at(buffer, self.index, self.g)
-        else:
+        if not self.repeats:
             buffer[self.index] += self.g
+        elif self._is_of_rows(buffer):
+            (ids,) = self.index
+            add_rows(xp, buffer, ids.ravel(), self.g.reshape(ids.size, *buffer.shape[1:]))
+        else:
+            xp.add.at(buffer, self.index, self.g)
+
+    def _is_of_rows(self, buffer: Array) -> bool:
+        """Whole rows at the places of one array of integers, where `add.at` is slow."""
+        ids = self.index[0]
+        alone = len(self.index) == 1 and buffer.ndim > 1
+        return alone and is_array(ids) and ids.dtype.kind in "iu"
 
     def dense(self, xp: Any, shape: tuple[int, ...]) -> Any:
         """The whole gradient, as a Tensor whose tape goes on through `g` (`xp` is functional)."""

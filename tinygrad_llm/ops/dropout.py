@@ -16,16 +16,16 @@ class Dropout(Op):
 
     @staticmethod
     def forward(xp, x, *, p, draw):
-        return x * _scaled_mask(x, p, draw), (p, draw)
+        return x * scaled_mask(x, p, draw), (p, draw)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         p, draw = saved
-        dx = g * _scaled_mask(g, p, draw)
+        dx = g * scaled_mask(g, p, draw)
         return dx
 
 
-def _scaled_mask(like, p: float, draw: Draw):
+def scaled_mask(like, p: float, draw: Draw):
     """m / (1 − p), for an array or Tensor; p as the mask has it, so that the mean is exact."""
     keep = keep_mask(draw, like.shape, p, device_of(like))
     kept_share = 1.0 - drop_units(p) / 65536

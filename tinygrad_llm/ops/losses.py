@@ -29,7 +29,7 @@ class CrossEntropy(Op):
         # Saved too, for backward may run on Tensors, and functional.arange makes CPU tensors only.
         classes = xp.arange(z.shape[-1])
         saved = z, target, counted, Cached(logp), classes, scale
-        return (l if scale is None else _scaled_sum(xp, l, scale)), saved
+        return (l if scale is None else scaled_sum(xp, l, scale)), saved
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -44,7 +44,7 @@ class CrossEntropy(Op):
         return dz, None, None
 
 
-def _scaled_sum(xp, l, scale: float):
+def scaled_sum(xp, l, scale: float):
     """scale·Σ l, with a sum that float16 could not hold taken in float32."""
     if l.dtype.itemsize < 4:
         return (l.sum(dtype=xp.float32) * scale).astype(l.dtype)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from string import ascii_letters
 
-from tinygrad_llm.ops.base import Op, broadcast_clash
+from tinygrad_llm.ops.base import Cached, Op, broadcast_clash
+from tinygrad_llm.ops.elementwise import GELU_CUBIC, SQRT_2_OVER_PI, SQRT_HALF
+from tinygrad_llm.ops.erf import erf
 
 
 class Matmul(Op):
@@ -73,6 +75,77 @@ class Linear(Op):
         x, w, *b = shapes
         bias = f" and a bias {b[0]}" if b else ""
         return f"linear: x {x} with a weight {w}{bias}: expected (..., in), (in, out) and (out,)"
+
+
+class LinearReLU(Linear):
+    """Y = max(Z, 0), Z = X W + b;  dZ = G where Y > 0, else 0, and on from there as Linear
+    (F32)."""
+
+    @staticmethod
+    def forward(xp, x, w, b):
+        z, _ = Linear.forward(xp, x, w, b)
+        y = xp.maximum(z, 0)
+        return y, (x, w, y)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, w, y = saved
+        dx, dw, db = Linear.backward(xp, g * (y > 0), (x, w), needs)
+        return dx, dw, db
+
+
+class LinearGELU(Linear):
+    """Y = Z·Φ(Z), Z = X W + b;  dZ = G·(Φ(Z) + Z·φ(Z)), and on from there as Linear  (G08).
+
+    The derivative is kept in place of Z: backward has one product left to do. GELU has Φ and φ.
+    """
+
+    @staticmethod
+    def forward(xp, x, w, b):
+        z, _ = Linear.forward(xp, x, w, b)
+        cdf = 0.5 * (1.0 + erf(xp, z * SQRT_HALF))
+        return z * cdf, (x, w, b, Cached(_gelu_slope(xp, z, cdf)))
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, w, b, slope = saved
+        if slope is None:
+            z = xp.linear(x, w, b)
+            slope = _gelu_slope(xp, z, 0.5 * (1.0 + xp.erf(z * SQRT_HALF)))
+        dx, dw, db = Linear.backward(xp, g * slope, (x, w), needs)
+        return dx, dw, db
+
+
+class LinearGELUTanh(Linear):
+    """Y = ½Z(1 + T), T = tanh(√(2/π)·(Z + 0.044715Z³)), Z = X W + b;  dZ = G·dY/dZ, which GELUTanh
+    has, and on from there as Linear  (G08, GPT-2's form). The derivative is kept in place of Z."""
+
+    @staticmethod
+    def forward(xp, x, w, b):
+        z, _ = Linear.forward(xp, x, w, b)
+        t = xp.tanh(SQRT_2_OVER_PI * (z + GELU_CUBIC * z * z * z))
+        return 0.5 * z * (1.0 + t), (x, w, b, Cached(_gelu_tanh_slope(z, t)))
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, w, b, slope = saved
+        if slope is None:
+            z = xp.linear(x, w, b)
+            t = xp.tanh(SQRT_2_OVER_PI * (z + GELU_CUBIC * z * z * z))
+            slope = _gelu_tanh_slope(z, t)
+        dx, dw, db = Linear.backward(xp, g * slope, (x, w), needs)
+        return dx, dw, db
+
+
+def _gelu_slope(xp, z, cdf):
+    """Φ + z·φ."""
+    return cdf + z * (xp.exp(-0.5 * z * z) * (0.5 * SQRT_2_OVER_PI))
+
+
+def _gelu_tanh_slope(z, t):
+    """The derivative of ½z(1 + t) in z."""
+    inner = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * z * z)
+    return 0.5 * (1.0 + t + z * (1.0 - t * t) * inner)
 
 
 class Einsum(Op):

@@ -3,6 +3,7 @@
 matplotlib loads on use; without a display it falls back by itself to Agg, which draws into files.
 """
 
+from tinygrad_llm.plot.attention import attention_maps
 from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
 from tinygrad_llm.plot.curves import curves, training_curves
 from tinygrad_llm.plot.fonts import readable
@@ -13,12 +14,14 @@ from tinygrad_llm.plot.search import search
 from tinygrad_llm.plot.style import save
 from tinygrad_llm.plot.surface import Surface, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
+from tinygrad_llm.plot.timings import profile
 from tinygrad_llm.plot.tokens import by_vocabulary, pieces
 
 __all__ = [
     "CONCEPTS",
     "Concept",
     "Surface",
+    "attention_maps",
     "by_depth",
     "by_vocabulary",
     "concept_map",
@@ -32,6 +35,7 @@ __all__ = [
     "loss_surface",
     "paths",
     "pieces",
+    "profile",
     "readable",
     "save",
     "search",

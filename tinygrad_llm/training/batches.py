@@ -26,12 +26,17 @@ Batch = tuple[Any, ...] | dict[str, Any]
 
 
 class Result(NamedTuple):
-    """The mean loss of a batch, where it has labels; what the model said, where the loss function
-    tells; and over how many targets the mean is, where that is not `count_targets`."""
+    """The mean loss of a batch, where it has labels; what the model answered, where the loss
+    function tells; and over how many targets the mean is, where that is not `count_targets`."""
 
     loss: Tensor | None
-    outputs: Tensor | None
+    answer: Any
     targets: int | None = None
+
+    @property
+    def outputs(self) -> Tensor | None:
+        """The answer, or its logits, which a language model computes when they are asked for."""
+        return _logits(self.answer)
 
 
 ComputeLoss = Callable[[Module, Any], Any]
@@ -49,7 +54,7 @@ def default_loss(model: Module, batch: Batch) -> Result:
     """
     if not isinstance(batch, Mapping):
         if len(batch) == 1:
-            return Result(None, _logits(model(*batch)))
+            return Result(None, model(*batch))
         *inputs, labels = batch
         return _cross_entropy(model(*inputs), labels)
     if "labels" not in batch or "labels" in _accepted(model, ("labels",)):
@@ -60,7 +65,7 @@ def default_loss(model: Module, batch: Batch) -> Result:
                 "answer with .loss, or take no labels; or give the Trainer a compute_loss"
             )
         loss, targets = getattr(answer, "loss", None), getattr(answer, "targets", None)
-        return Result(loss, _logits(answer), targets)
+        return Result(loss, answer, targets)
     others = {name: value for name, value in batch.items() if name != "labels"}
     return _cross_entropy(model(**others), batch["labels"])
 

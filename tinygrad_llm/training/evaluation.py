@@ -11,7 +11,6 @@ import numpy as np
 from tinygrad_llm.backend import to_host
 from tinygrad_llm.graph import no_grad
 from tinygrad_llm.nn import Module
-from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.training.batches import IGNORED, Batch, Result, count_targets, labels_of
 
 Metrics = dict[str, float]
@@ -60,9 +59,9 @@ def evaluate(
             if result.loss is not None:
                 loss, targets = loss + result.loss.item() * count, targets + count
             truth = labels_of(batch)
-            hits, counted = _hits(result.outputs, truth, result.targets is not None)
+            hits, counted = _hits(result, truth)
             right, judged = right + hits, judged + counted
-            if result.outputs is not None and (keep or compute_metrics):
+            if (keep or compute_metrics) and result.outputs is not None:
                 outputs.append(result.outputs.numpy().copy())
                 labels += [] if truth is None else [to_host(truth)]
     metrics = {"loss": loss / targets} if targets else {}
@@ -83,17 +82,18 @@ def _numbers(found: Any) -> Metrics:
     return {str(name): float(value) for name, value in found.items()}
 
 
-def _hits(outputs: Tensor | None, labels: Any, shifted: bool) -> tuple[int, int]:
+def _hits(result: Result, labels: Any) -> tuple[int, int]:
     """(right, judged) where outputs are scores (..., classes) and labels whole numbers (...).
 
-    shifted: the model has counted its targets itself, so that the score at a place may be for
-    another place's label; then only labels of whole rows are judged.
+    Where the model has counted its targets itself, the score at a place may be for another place's
+    label; then only labels of whole rows are judged.
     """
-    if outputs is None or labels is None or labels.dtype.kind not in "iu":
+    if labels is None or labels.dtype.kind not in "iu":
         return 0, 0
-    if outputs.shape[:-1] != labels.shape or outputs.shape[-1] < 2:
+    if result.targets is not None and labels.ndim > 1:
         return 0, 0
-    if shifted and labels.ndim > 1:
+    outputs = result.outputs
+    if outputs is None or outputs.shape[:-1] != labels.shape or outputs.shape[-1] < 2:
         return 0, 0
     labels, said = to_host(labels), to_host(outputs.data.argmax(axis=-1))
     judged = labels != IGNORED

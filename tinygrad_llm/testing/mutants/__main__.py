@@ -21,7 +21,7 @@ from tinygrad_llm.testing.mutants.report import (
 from tinygrad_llm.testing.mutants.runner import CRASHED, SURVIVED, Check, quietly
 from tinygrad_llm.testing.mutants.targets import Target, targets
 
-_NAMES = 'ops, optimizers, helpers, "engine", "tensors" or "optim"; all if none'
+_NAMES = 'ops, optimizers, helpers, "engine", "tensors", "optim" or "cpu"; all if none'
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, check: Check = check_by_name) -> int
 def _is_asked(target: Target, names: list[str]) -> bool:
     """By its label, its group, or by an op or an optimizer that it serves."""
     known = {target.label, target.group}
-    served = target.checks if target.group in ("ops", "optim") else ()
+    served = target.checks if target.group in ("ops", "optim", "cpu") else ()
     return bool(known.union(served) & set(names))
 
 

@@ -7,6 +7,8 @@ same numbers come out with more work or memory; what an op may not compute is ch
 
 from __future__ import annotations
 
+from tinygrad_llm.testing.mutants.cpu_equivalents import LISTED as _OF_CPU
+from tinygrad_llm.testing.mutants.fused_equivalents import LISTED as _OF_FUSED_OPS
 from tinygrad_llm.testing.mutants.generator import plain
 from tinygrad_llm.testing.mutants.optimizer_equivalents import LISTED as _OF_OPTIMIZERS
 
@@ -145,7 +147,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "axes is a permutation: the loop writes every place",
         ),
     ],
-    "_scaled_mask": [
+    "scaled_mask": [
         (
             "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)",
             "return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else "
@@ -211,11 +213,6 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     "concatenate": [
         (
             "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
-            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[1].ndim, axis))",
-            "all parts have the same number of axes",
-        ),
-        (
-            "return apply(ops.Concatenate, *xs, axis=axis_of(xs[0].ndim, axis))",
             "return apply(ops.Concatenate, *xs, axis=axis_of(xs[-1].ndim, axis))",
             "all parts have the same number of axes",
         ),
@@ -225,6 +222,20 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, axis))",
             "return apply(ops.LogSoftmax, x, axis=_filled_axis('log_softmax', x, -1))",
             "each backward that calls it asks for axis −1",
+        ),
+    ],
+    "Operators.max": [
+        (
+            "return F.max(self, axis, keepdims)",
+            "return F.max(self, -1, keepdims)",
+            "each backward that calls it asks for the last axis",
+        ),
+    ],
+    "max": [
+        (
+            "return apply(ops.Max, x, axis=_not_empty('max', x, axis), keepdims=keepdims)",
+            "return apply(ops.Max, x, axis=_not_empty('max', x, -1), keepdims=keepdims)",
+            "each backward that calls it asks for the last axis",
         ),
     ],
     "_plan": [
@@ -302,9 +313,14 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "of one element the first is the last",
         ),
         (
-            "if g is None and dtype.kind == 'f':",
-            "if g is None:",
+            "if g is None and dtype.kind == 'f' and (i not in node.op.spares_zeros):",
+            "if g is None and i not in node.op.spares_zeros:",
             "no op reads the gradient of an output of integers",
+        ),
+        (
+            "if g is None and dtype.kind == 'f' and (i not in node.op.spares_zeros):",
+            "if g is None and dtype.kind == 'f':",
+            "an op that spares zeros takes them too: cost",
         ),
         (
             "g = lift.tensor(g, None, None) if lift else g",
@@ -336,7 +352,7 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
 
 EQUIVALENTS = {
     (function, plain(original), plain(mutated)): why
-    for function, changes in {**_LISTED, **_OF_OPTIMIZERS}.items()
+    for function, changes in {**_LISTED, **_OF_FUSED_OPS, **_OF_OPTIMIZERS, **_OF_CPU}.items()
     for original, mutated, why in changes
 }
 """(function, original line, mutated line) -> why nothing changes."""

@@ -18,6 +18,7 @@ from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.testing.checks import check_op
 from tinygrad_llm.testing.numeric import GradientError
 from tinygrad_llm.testing.one_call import wrong_at
+from tinygrad_llm.testing.overrides import PREFIX, check_override
 
 Settings = dict[str, Any]
 
@@ -123,7 +124,10 @@ CASES = {
 
 
 def check(name: str) -> float:
-    """Check an optimizer by the name of its class, or else the op of that name (`check_op`)."""
+    """Check an optimizer by the name of its class, or else the op of that name (`check_op`), after
+    PREFIX its faster form (`check_override`)."""
+    if name.startswith(PREFIX):
+        return check_override(name.removeprefix(PREFIX))
     return check_optimizer(name) if name in CASES else check_op(name)
 
 

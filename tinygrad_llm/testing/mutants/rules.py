@@ -56,13 +56,14 @@ _REMOVABLE = {
     *("flip", "exp", "log", "sin", "cos", "sign", "tanh", "broadcast_to", "roll", "tril", "triu"),
 }
 _FLAGS = {"owned", "in_place"}
+_GIVE_MEMORY = {"empty", "_empty", "_new", "_room"}
 _NO_NUMBER = {"tuple", "list", "set", "dict", "iter", "zip", "range", "slice", "len", "enumerate"}
 _NUMBERS = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Subscript)
 _SEQUENCES = (ast.Tuple, ast.List)
 _NOT_EXCHANGED = {"isinstance", "hasattr", "getattr", "range", "slice", "swapaxes"}
 _SYMMETRIC = {
     *("add", "multiply", "maximum", "minimum"),
-    *("equal", "not_equal", "logical_and", "logical_or"),
+    *("equal", "not_equal", "logical_and", "logical_or", "vecdot"),
 }
 
 
@@ -121,11 +122,11 @@ def _is_no_number(node: ast.expr) -> bool:
 
 
 def _is_memory(node: ast.expr) -> bool:
-    """`flat.scratch[…]` and `self._new(…)`: what is there before something is written is 0, or does
-    not matter."""
+    """`flat.scratch[…]`, `room[…]`, `np.empty(…)` and functions that give memory: what is there
+    before something is written is 0, or does not matter."""
     if isinstance(node, ast.Subscript):
-        return getattr(node.value, "attr", "") == "scratch"
-    return isinstance(node, ast.Call) and _called(node) == "_new"
+        return "scratch" in vars(node.value).values() or "room" in vars(node.value).values()
+    return isinstance(node, ast.Call) and _called(node) in _GIVE_MEMORY
 
 
 def _is_mask(node: ast.expr) -> bool:

@@ -1,9 +1,10 @@
 """What is mutated, and whose check must notice: the lines that a gradient passes through.
 
-Four groups. *ops*: the backward of every op, and the functions of `ops` that it reaches by name.
+Five groups. *ops*: the backward of every op, and the functions of `ops` that it reaches by name.
 *engine*: where the tape sums gradients and undoes broadcasting. *tensors*: what `xp.name`, a method
 or an operator of a backward means when it runs on Tensors, for second derivatives. *optim*: what an
-optimizer does with the gradients.
+optimizer does with the gradients. *cpu*: the backward of every faster form, all of `backend.cpu`
+that it reaches by name, and what makes a forward keep the derivative.
 
 A helper may serve the forward pass too; changed in both, it would only be another function with a
 right gradient. So a helper's mutant is in force while a backward runs, and at no other time.
@@ -17,15 +18,18 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional, graph
+from tinygrad_llm.backend.cpu import OVERRIDES, attention, gelu, head, powers
 from tinygrad_llm.graph import walk
 from tinygrad_llm.ops.base import OPS, Op, Piece
 from tinygrad_llm.ops.indexing import along_axis
 from tinygrad_llm.ops.products import _plan
+from tinygrad_llm.ops.rowsums import add_rows
 from tinygrad_llm.optim import LAMB, SGD, Adam, Optimizer, RMSprop, base
 from tinygrad_llm.optim.flat import Flat
 from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.tensor.operators import Operators
 from tinygrad_llm.testing.mutants.generator import Function, definition
+from tinygrad_llm.testing.overrides import PREFIX
 
 _METHODS = {**vars(Operators), **vars(Tensor)}
 """What a Tensor can do, its own methods and those of its base."""
@@ -35,12 +39,12 @@ class Target(NamedTuple):
     """A function to mutate."""
 
     group: str
-    """"ops", "engine", "tensors" or "optim"."""
+    """"ops", "engine", "tensors", "optim" or "cpu"."""
     label: str
     """The op's name, or the helper's with its module or class."""
     function: Function
     checks: tuple[str, ...]
-    """Names of the ops, or optimizers, whose checks must notice, tried in this order."""
+    """Names of ops, ops after PREFIX, or optimizers, whose checks must notice, in this order."""
     within: tuple[type[Op], ...]
     """In force while the backward of one of these runs; always, when there are none."""
 
@@ -53,12 +57,13 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         _plan: ("einsum",),
         Piece.add_to: _BY_PIECE,
         Piece.dense: _BY_PIECE,
+        add_rows: ("embedding", "getitem"),
     },
     "engine": {
         graph.unbroadcast: ("add", "multiply", "where", "broadcastto", "matmul"),
         graph.Accumulator.add: ("add", "multiply", "getitem", "matmul"),
         graph.Accumulator.add_piece: ("getitem", "embedding"),
-        walk._output_gradient: ("split", "topk"),
+        walk._output_gradient: ("split", "topk", "addlayernorm"),
     },
     "optim": {
         SGD.update: ("SGD",),
@@ -83,9 +88,22 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         ),
         Flat.moved: ("LAMB",),
     },
+    "cpu": {
+        gelu._exact: (PREFIX + "lineargelu",),
+        gelu._by_tanh: (PREFIX + "lineargelutanh",),
+        gelu._half_tanh: (PREFIX + "lineargelu",),
+        attention._exp2: (PREFIX + "scaleddotproductattention",),
+        attention._inverse: (PREFIX + "scaleddotproductattention",),
+        attention._seen: (PREFIX + "scaleddotproductattention",),
+        head._chosen: (PREFIX + "linearcrossentropy",),
+        powers.shift: (PREFIX + "scaleddotproductattention", PREFIX + "linearcrossentropy"),
+    },
 }
 """What no backward calls, and who needs it: a forward, to save what its backward reads; the engine,
 on what the backward answered; or an optimizer."""
+
+_MEMORY = {attention._empty, head._room}
+"""Give memory, whose place and size nobody sees in a value."""
 
 _OPERATORS: dict[type, tuple[str, ...]] = {
     ast.Add: ("__add__", "__radd__"),
@@ -116,7 +134,21 @@ def targets() -> list[Target]:
     own = [
         Target("ops", names[0], backward, tuple(names), ()) for backward, names in backwards.items()
     ]
-    return [*own, *_helpers(backwards), *_always()]
+    return [*own, *_helpers(backwards), *_overrides(), *_always()]
+
+
+def _overrides() -> list[Target]:
+    """The backwards of `backend.cpu`, and the functions there that they reach by name."""
+    users: dict[Function, list[str]] = {}
+    for name, override in OVERRIDES.items():
+        for function in (override.backward, *_of_the_backend(override.backward)):
+            users.setdefault(function, []).append(PREFIX + name)
+    return [Target("cpu", _label(f), f, tuple(names), ()) for f, names in users.items()]
+
+
+def _of_the_backend(backward: Function) -> list[Function]:
+    others = {*ALWAYS["cpu"], *_MEMORY}
+    return [f for f in reached_from(backward) if _group(f) == "cpu" and f not in others]
 
 
 def _helpers(backwards: dict[Function, list[str]]) -> list[Target]:
@@ -148,13 +180,17 @@ def _always() -> list[Target]:
 
 
 def _group(function: Function) -> str:
-    return "ops" if function.__module__.startswith("tinygrad_llm.ops") else "tensors"
+    for group, package in {"ops": "tinygrad_llm.ops", "cpu": "tinygrad_llm.backend.cpu"}.items():
+        if function.__module__.startswith(package):
+            return group
+    return "tensors"
 
 
 def _label(function: Function) -> str:
     if "." in function.__qualname__:
         return function.__qualname__
-    return f"{function.__module__.split('.')[1]}.{function.__qualname__}"
+    parts = function.__module__.split(".")
+    return ".".join([*(parts[2:] if _group(function) == "cpu" else parts[1:2]), function.__name__])
 
 
 def reached_from(backward: Function) -> list[Function]:
@@ -194,7 +230,8 @@ def _is_target(function: Any) -> bool:
     """A function of `ops`, one that `functional` offers, or a method of Tensor."""
     if not inspect.isfunction(function):
         return False
-    return _is_offered(function) or function in _METHODS.values() or _group(function) == "ops"
+    named = _group(function) in ("ops", "cpu")
+    return _is_offered(function) or function in _METHODS.values() or named
 
 
 def _is_offered(function: Function) -> bool:

@@ -1,9 +1,12 @@
 """Samples of every op: how to call it, and in which places a rule decides its gradient."""
 
 from tinygrad_llm.testing.samples import (
+    attention,
     elementwise,
     indexing,
+    linear_losses,
     losses,
+    normalization,
     products,
     reductions,
     shapes,
@@ -26,9 +29,12 @@ __all__ = [
     "Sample",
     "all_exact",
     "all_samples",
+    "attention",
     "elementwise",
     "indexing",
+    "linear_losses",
     "losses",
+    "normalization",
     "products",
     "reductions",
     "shapes",

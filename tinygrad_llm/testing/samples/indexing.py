@@ -14,6 +14,7 @@ from tinygrad_llm.testing.samples.registry import Call, exact, sample
 INDICES: tuple[Any, ...] = (
     (slice(1, 3), 2),
     np.array([2, 0, 2, 2]),
+    np.array([[2, -1, 0, 2], [2, 2, 1, -1]]),
     (slice(None), np.array([[1, 1], [0, 2]])),
     (np.array([0, 2, 0]), np.array([1, 1, 1])),
     np.array([[True, False, True], [False, True, True], [True, True, False]]),

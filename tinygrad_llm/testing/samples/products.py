@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from tinygrad_llm import functional as F
 from tinygrad_llm.testing.samples.drawing import Drawer
-from tinygrad_llm.testing.samples.registry import Call, sample
+from tinygrad_llm.testing.samples.registry import Call, exact, sample
 
 MATRICES = (
     ((3, 3), (3, 3)),
@@ -57,6 +63,47 @@ def _layers(d: Drawer) -> Call:
     bias = d.array((out,)) if has_bias else None
     return Call((d.array(shape), d.array((shape[-1], out)), bias), F.linear)
 
+
+def _tanh_gelu(z: np.ndarray) -> np.ndarray:
+    return 0.5 * z * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
+
+
+_exact_gelu = np.vectorize(lambda z: 0.5 * z * math.erfc(-z / math.sqrt(2.0)), otypes=[float])
+
+
+def activated(op: str, activation: str, formula: Callable) -> None:
+    """A sample of a linear layer with an activation in the same node."""
+
+    def layers(d: Drawer) -> Call:
+        shape, out, has_bias = d.choice(*LAYERS)
+        bias = d.array((out,), size=1) if has_bias else None
+        arrays = (d.array(shape, size=3), d.array((shape[-1], out), size=1), bias)
+
+        def function(x: Any, w: Any, b: Any) -> Any:
+            return F.linear(x, w, b, activation)
+
+        def reference(x: Any, w: Any, b: Any) -> Any:
+            return formula(x @ w + (0.0 if b is None else b))
+
+        return Call(arrays, function, reference=reference)
+
+    sample(op, draws=len(LAYERS))(layers)
+
+
+activated("linearrelu", "relu", lambda z: np.where(z > 0, z, 0))
+activated("lineargelu", "gelu", _exact_gelu)
+activated("lineargelutanh", "gelu_tanh", _tanh_gelu)
+
+exact(
+    "linearrelu",
+    "0 at the kink",
+    lambda x, w: F.linear(x, w, activation="relu"),
+    ([[2.0, 1.0]], [[1.0, 3.0], [-2.0, 1.0]]),
+    [[5.0, 11.0]],
+    [[33.0, 11.0]],
+    [[0.0, 22.0], [0.0, 11.0]],
+    value=[[0.0, 7.0]],
+)
 
 SUMS = (
     ("ij,jk->ik", ((3, 3), (3, 3)), (["ij", "jk"], "ik")),

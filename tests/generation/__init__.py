@@ -1,0 +1,1 @@
+"""Generation: recorded texts of Hugging Face, processors, sampling, beams, caches and errors."""

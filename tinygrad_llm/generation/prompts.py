@@ -1,0 +1,95 @@
+"""Prompts: ids and attention masks as they are given, made into arrays and checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm.backend.devices import is_array, to_host
+from tinygrad_llm.generation.configuration import GenerationConfig
+from tinygrad_llm.generation.rows import is_encoder_decoder, takes_mask
+from tinygrad_llm.tensor import Tensor
+
+
+def _integers(name: str, value: Any) -> np.ndarray:
+    """A batch of integers (B, T) as int64 on the host."""
+    raw = value.data if isinstance(value, Tensor) else value
+    array = to_host(raw) if is_array(raw) else _rectangle(name, raw)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"generate: {name} {array.shape} must be (B, T): [ids] for one text")
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"generate: {name} holds {array.dtype}, expected integers")
+    return array.astype(np.int64)
+
+
+def _rectangle(name: str, rows: Any) -> np.ndarray:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        raise ValueError(
+            f'generate: {name} has rows of different lengths: data.Padding(side="left") pads them'
+        ) from error
+
+
+def prompts(ids: Any, mask: Any, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts (B, T) and their attention mask (B, T), int64."""
+    ids = _integers("input_ids", ids)
+    if ids.min() < 0:
+        raise ValueError(f"generate: input_ids holds {ids.min()}, expected token ids from 0")
+    if mask is None:
+        pad = config.pad_token_id
+        known = pad is not None and pad not in config.eos_ids
+        return ids, (ids != pad).astype(np.int64) if known else np.ones_like(ids)
+    mask = _integers("attention_mask", mask)
+    if mask.shape != ids.shape or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"generate: attention_mask {mask.shape} must be 0 and 1, in the shape of input_ids "
+            f"{ids.shape}"
+        )
+    return ids, mask
+
+
+def check_model(model: Any, mask: np.ndarray, config: GenerationConfig) -> None:
+    """Refuse prompts that this kind of model cannot go on from."""
+    starts, padded = config.decoder_start_token_id is not None, not mask.all()
+    if is_encoder_decoder(model) != starts:
+        has = "needs a" if not starts else "has no encoder, and takes no"
+        raise ValueError(f"generate: the {type(model).__name__} {has} decoder_start_token_id")
+    if padded and not takes_mask(model):
+        raise ValueError(
+            f"generate: the {type(model).__name__} takes no attention_mask, so prompts cannot be "
+            "padded: give them one by one, or those of one length together"
+        )
+    if not starts and not mask[:, -1].all():
+        row = mask[:, -1].argmin()
+        raise ValueError(
+            f"generate: row {row} ends with padding, after which no text goes on: pad prompts on "
+            "the left"
+        )
+
+
+def check_lengths(prompt: int, config: GenerationConfig) -> None:
+    """Refuse lengths that leave nothing to generate."""
+    steps = config.most_new_tokens(prompt)
+    if steps < 1:
+        raise ValueError(
+            f"generate: max_length={config.max_length} leaves no room after a prompt of {prompt} "
+            "tokens: give max_new_tokens"
+        )
+    if max(config.min_new_tokens, config.min_length - prompt) > steps:
+        raise ValueError(f"generate: the least length is beyond the {steps} tokens that may come")
+
+
+def check_vocabulary(size: int, ids: np.ndarray, config: GenerationConfig) -> None:
+    """Refuse ids for which the model has no logits."""
+    named = {
+        "eos_token_id": config.eos_ids,
+        "forced_eos_token_id": config.forced_eos_ids,
+        "input_ids": [int(ids.max())],
+    }
+    for name, given in named.items():
+        if max(given, default=0) >= size:
+            raise ValueError(
+                f"generate: {name} {max(given)} is outside of the model's vocabulary of {size}"
+            )

@@ -1,0 +1,146 @@
+"""GPT-2: a decoder that foretells the next token (Radford et al. 2019)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinygrad_llm import nn
+from tinygrad_llm.backend.devices import to_host
+from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
+from tinygrad_llm.nn.sizes import one_of
+from tinygrad_llm.tensor import Tensor
+
+POSITIONS = ("learned", "sinusoidal", "rotary", "none")
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """Sizes and choices, under Hugging Face's names; GPT-2's own (124 million) where not said.
+
+    vocab_size V; n_positions: the longest text; n_embd D; n_layer; n_head H; n_inner: 4·D if None;
+    resid_pdrop, embd_pdrop, attn_pdrop: dropout of sublayers, embeddings and attention weights;
+    n_kv_head: heads of keys and values, n_head if None; positions: "learned" as GPT-2 has them,
+    "sinusoidal", "rotary", "none".
+    """
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_tanh"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    n_kv_head: int | None = None
+    positions: str = "learned"
+
+    def __post_init__(self) -> None:
+        one_of("GPT2Config: positions", self.positions, POSITIONS)
+
+
+class GPT2LMHeadModel(nn.Module):
+    """GPT-2 with its language model head, whose matrix is the embedding of the tokens.
+
+    Called with input_ids (B, T); see `forward`. `generation.generate` continues texts with it.
+    """
+
+    def __init__(self, config: GPT2Config | None = None):
+        self.config = config = config or GPT2Config()
+        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        self.positions = _positions(config)
+        self.dropout = nn.Dropout(config.embd_pdrop)
+        rotary = None
+        if config.positions == "rotary":
+            rotary = nn.Rotary(config.n_embd // config.n_head)
+        self.decoder = nn.TransformerDecoder(
+            config.n_layer,
+            config.n_embd,
+            config.n_head,
+            config.n_inner,
+            dropout=config.resid_pdrop,
+            attention_dropout=config.attn_pdrop,
+            activation=config.activation_function,
+            norm="pre",
+            eps=config.layer_norm_epsilon,
+            num_kv_heads=config.n_kv_head,
+            rotary=rotary,
+        )
+        self._initialize(config)
+
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        labels: Any = None,
+        cache: nn.KeyValueCache | None = None,
+        logits_to_keep: int = 0,
+        output_attentions: bool = False,
+    ) -> LanguageModelOutput:
+        """input_ids (B, T) -> `.logits` (B, T, V), and with labels (B, T) the mean loss.
+
+        The logits at place t are for the token at t + 1: labels are the input_ids again, shifted in
+        here, −100 at places that do not count.
+        attention_mask (B, S): 1 at tokens, 0 at padding, tokens in the cache included.
+        position_ids (B, T): counted from the first token of each row; 0, 1, … if not said.
+        cache: `new_cache()`, under no_grad; input_ids are then the tokens not yet read.
+        logits_to_keep: logits of the last so many places alone; 0 for all.
+        Raises ValueError for labels of another shape, IndexError for ids outside the vocabulary and
+        texts longer than n_positions.
+        """
+        x = self.tokens(input_ids)
+        if x.ndim != 3:
+            raise ValueError(f"GPT2LMHeadModel: input_ids {x.shape[:-1]}, expected (B, T)")
+        if position_ids is None:
+            seen = 0 if cache is None else cache.length
+            position_ids = np.arange(seen, seen + x.shape[1])
+        position_ids = to_host(integers(position_ids))  # once, for all layers
+        x = self.dropout(x if self.positions is None else self.positions(x, position_ids))
+        maps: list | None = [] if output_attentions else None
+        x = self.decoder(x, mask=attention_mask, positions=position_ids, cache=cache, maps=maps)
+        loss, targets = (None, None) if labels is None else self._loss(x, labels)
+        return LanguageModelOutput(x, self._head(), logits_to_keep, loss, targets, maps)
+
+    def new_cache(self) -> nn.KeyValueCache:
+        """An empty cache, for texts that grow token by token."""
+        return self.decoder.new_cache()
+
+    def _head(self) -> Head:
+        return Head(self.tokens.weight, tied=True)
+
+    def _loss(self, x: Tensor, labels: Any) -> tuple[Tensor, int]:
+        """Mean cross-entropy of each token after the first, and over how many it is."""
+        labels = integers(labels)
+        if labels.shape != x.shape[:2]:
+            raise ValueError(
+                f"GPT2LMHeadModel: labels {labels.shape} for input_ids {x.shape[:2]}: give the ids "
+                "themselves, which are shifted in here"
+            )
+        return self._head().loss(x[:, :-1], labels[:, 1:])
+
+    def _initialize(self, config: GPT2Config) -> None:
+        """Normal weights of deviation 0.02, biases 0; what goes into the 2·L sums of the residual
+        stream is divided by √(2·L)."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                deviation = config.initializer_range / math.sqrt(2 * config.n_layer)
+                nn.init.normal_(parameter, std=deviation)
+            elif parameter.ndim == 2:
+                nn.init.normal_(parameter, std=config.initializer_range)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+
+def _positions(config: GPT2Config) -> nn.Module | None:
+    """What is added to the tokens' rows."""
+    if config.positions == "learned":
+        return nn.LearnedPositions(config.n_positions, config.n_embd)
+    return nn.SinusoidalPositions(config.n_embd) if config.positions == "sinusoidal" else None
