@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tinygrad_llm.tokenizers.batch import FIELDS
 from tinygrad_llm.tokenizers.checks import check_side, is_integer
 from tinygrad_llm.tokenizers.lengths import STRATEGIES, Padding, Truncation
 
-if TYPE_CHECKING:
-    from tinygrad_llm.tokenizers.base import Tokenizer
-
 _PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
 _TRUNCATIONS = (False, True, *STRATEGIES, "do_not_truncate")
+
+
+class Defaults(Protocol):
+    """What a call takes from its tokenizer."""
+
+    @property
+    def pad_token(self) -> Any: ...
+    @property
+    def pad_token_id(self) -> Any: ...
+    @property
+    def eos_token(self) -> Any: ...
+
+    model_max_length: Any
+    model_input_names: Any
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Request(NamedTuple):
     keys: list[str]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, arguments: Arguments) -> Request:
+    def of(cls, tokenizer: Defaults, arguments: Arguments) -> Request:
         """From the arguments of a call; ValueError where they do not fit."""
         _check(arguments)
         truncation, padding = _truncation(tokenizer, arguments), _padding(tokenizer, arguments)
@@ -150,7 +161,7 @@ def _check(arguments: Arguments) -> None:
             raise ValueError(f"{name} is {value!r}; give an integer of at least {least}")
 
 
-def _max_length(tokenizer: Tokenizer, arguments: Arguments, name: str) -> int:
+def _max_length(tokenizer: Defaults, arguments: Arguments, name: str) -> int:
     length = arguments.max_length
     if length is None:
         length = tokenizer.model_max_length
@@ -159,12 +170,12 @@ def _max_length(tokenizer: Tokenizer, arguments: Arguments, name: str) -> int:
     return length
 
 
-def _side(tokenizer: Tokenizer, arguments: Arguments, name: str) -> str:
+def _side(tokenizer: Defaults, arguments: Arguments, name: str) -> str:
     side = getattr(arguments, name)
     return getattr(tokenizer, name) if side is None else side
 
 
-def _truncation(tokenizer: Tokenizer, arguments: Arguments) -> Truncation | None:
+def _truncation(tokenizer: Defaults, arguments: Arguments) -> Truncation | None:
     asked = arguments.truncation
     if asked in (False, "do_not_truncate"):
         if arguments.stride or arguments.return_overflowing_tokens:
@@ -180,7 +191,7 @@ def _truncation(tokenizer: Tokenizer, arguments: Arguments) -> Truncation | None
     return Truncation(length, strategy, arguments.stride, side)
 
 
-def _padding(tokenizer: Tokenizer, arguments: Arguments) -> Padding | None:
+def _padding(tokenizer: Defaults, arguments: Arguments) -> Padding | None:
     asked = arguments.padding
     multiple = arguments.pad_to_multiple_of
     if asked in (False, "do_not_pad"):
@@ -208,7 +219,7 @@ def _check_multiple(truncation: Truncation | None, padding: Padding | None) -> N
             )
 
 
-def _keys(tokenizer: Tokenizer, arguments: Arguments) -> list[str]:
+def _keys(tokenizer: Defaults, arguments: Arguments) -> list[str]:
     """The keys of the answer, in the order of FIELDS."""
     wanted = {key: key in tokenizer.model_input_names for key in FIELDS}
     wanted["input_ids"] = True
