@@ -19,11 +19,11 @@ from tinygrad_llm.graph import current_mode
 from tinygrad_llm.ops.linear_losses import LinearCrossEntropy
 from tinygrad_llm.tensor import Tensor, apply
 
-LOGITS_AT_A_TIME = 1 << 20
-"""Elements of one chunk of logits, unless `chunk` says otherwise: 4 MB of float32 stay in cache."""
+LOGITS_AT_A_TIME = 1 << 21
+"""Elements of one chunk of logits, unless `chunk` says otherwise: 8 MB of float32 stay in cache."""
 
-ROWS_AT_A_TIME = 128
-"""The least rows of such a chunk: with fewer, adding up dW costs more than its products."""
+ROWS_AT_A_TIME = 256
+"""The least rows of such a chunk: with 128, adding up dW costs a sixth more of the whole."""
 
 
 def linear_cross_entropy(
@@ -41,7 +41,7 @@ def linear_cross_entropy(
     (F43, F47, G02, G03).
 
     x (..., D), weight (D, V) as that of `Linear`, target (...) of class indices, bias (V,) or None.
-    chunk: so many rows have logits at a time; 128, or as many as have a million, when None.
+    chunk: so many rows have logits at a time; 256, or as many as have two million, when None.
     transposed: the weight is (V, D), as that of the embedding to which the head is tied.
     ignore_index, label_smoothing and reduction are those of `cross_entropy`; rows that are ignored
     are left out before the product, so that they cost nothing.

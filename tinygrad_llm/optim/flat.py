@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_llm.backend.devices import Array, namespace, put, to_host
 from tinygrad_llm.tensor import Tensor
 
-TILE = 1 << 18
+TILE = 1 << 16
 """Elements that an update works on at a time: larger temporaries fall out of the cache."""
 
 GPU_TILE = 1 << 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,7 @@ def over_rows(x: Array) -> Array:
 
 def in_rows(x: Array) -> Array:
     """x (..., D) as (N, D), the product of the leading sizes by D."""
-    rows = 1
-    for n in x.shape[:-1]:  # computed, because reshape(-1) is ambiguous when a width is 0
-        rows *= n
-    return x.reshape(rows, x.shape[-1])
+    if x.ndim == 2:
+        return x
+    # computed, because reshape(-1) is ambiguous when a width is 0
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
