@@ -4,16 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_llm.tokenizers.encoding import COLUMNS, Encoding, outside
+from tinygrad_llm.tokenizers.encoding import COLUMNS, joined, outside
 from tinygrad_llm.tokenizers.lengths import Padding, Truncation, pad, truncate, windows
 
 
 def row(n, first=0):
     """n tokens with the ids first, first + 1, ..."""
-    encoding = Encoding()
-    for i in range(n):
-        encoding += outside(first + i, f"t{first + i}", 0)
-    return encoding
+    return joined([outside(first + i, f"t{first + i}", 0) for i in range(n)])
 
 
 def kept(lengths, max_length, strategy, special=0):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 Span = tuple[int, int]
@@ -79,13 +81,9 @@ class Encoding:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __add__(self, other: Encoding) -> Encoding:
-        """Both, one after the other, without their further windows."""
-        return Encoding(*(a + b for a, b in zip(self.columns(), other.columns())))
-
     def columns(self) -> list[list]:
         """The lists, in the order of COLUMNS."""
-        return [getattr(self, name) for name in COLUMNS]
+        return list(_columns_of(self))
 
     def part(self, start: int, stop: int) -> Encoding:
         """The tokens start to stop (exclusive)."""
@@ -117,3 +115,14 @@ class Encoding:
 def outside(id: int, token: str, type_id: int, attention: int = 1) -> Encoding:
     """One token that stands in no text: of a template, or padding (attention 0)."""
     return Encoding([id], [token], [(0, 0)], [type_id], [attention], [1], [None], [None])
+
+
+_columns_of = attrgetter(*COLUMNS)
+
+
+def joined(parts: Sequence[Encoding]) -> Encoding:
+    """The parts one after the other, without their further windows; a single one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    each = zip(*map(_columns_of, parts))
+    return Encoding(*(list(chain.from_iterable(columns)) for columns in each))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tinygrad_llm.tokenizers.encoding import Encoding, outside
+from tinygrad_llm.tokenizers.encoding import Encoding, joined, outside
 
 Entry = tuple[str, int]
 """A token, or $A or $B for the first or second text, and its type id."""
@@ -75,15 +75,15 @@ class Template:
         self, texts: Sequence[Encoding], ids: Callable[[str], int], add_special_tokens: bool
     ) -> Encoding:
         """One text or two in their places, with their type ids, among the special tokens."""
-        row = Encoding()
+        parts = []
         for token, type_id in self.single if len(texts) == 1 else self.pair:
             if token in _TEXTS:
                 text = texts[_TEXTS.index(token)]
                 text.type_ids = [type_id] * len(text)
-                row += text
+                parts.append(text)
             elif add_special_tokens:
-                row += outside(ids(token), token, type_id)
-        return row
+                parts.append(outside(ids(token), token, type_id))
+        return joined(parts)
 
 
 def _entry(text: str) -> Entry:
