@@ -73,11 +73,8 @@ def test_f31_each_head_has_a_map_of_its_own(seed):
 def test_f73_a_hidden_unit_sees_all_heads_together(hold, seed):
     hold("F73")
     rng = np.random.default_rng(seed)
-    (a, b, c, d), out, net = (
-        rng.normal(size=(4, 3, 2)),
-        rng.normal(size=(4, 4)),
-        draw_net(rng, 4, 9),
-    )
+    a, b, c, d = rng.normal(size=(4, 3, 2))
+    out, net = rng.normal(size=(4, 4)), draw_net(rng, 4, 9)
 
     def mixed(form):
         """What the two heads do together beyond what each does alone."""
@@ -86,6 +83,8 @@ def test_f73_a_hidden_unit_sees_all_heads_together(hold, seed):
 
     assert mixed(FORMS["F73"].printed) < 1e-13
     assert mixed(FORMS["F73"].corrected) > 0.01
+    apart, other = (FORMS["F73"].printed(np.array(p), np.eye(4), net) for p in ((a, b), (c, b)))
+    assert (apart != other)[:, :2].any() and np.array_equal(apart[:, 2:], other[:, 2:])
     with pytest.raises(ValueError, match="matmul"):
         feed_forward(a, *net)  # (D, F) weights do not fit K features
 
