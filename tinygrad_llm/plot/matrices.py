@@ -228,11 +228,11 @@ def heat_maps(
 
 
 def _table(values: Numbers, name: str) -> np.ndarray:
-    """The numbers of one panel; where they are not finite, NaN, which leaves the cell empty."""
+    """The numbers of one panel; matplotlib leaves cells empty where they are not finite."""
     table = floats(values, name)
     if table.ndim != 2 or table.size == 0:
         raise ValueError(f"heat_maps: {name} {table.shape} is no table (rows, columns)")
-    return np.where(np.isfinite(table), table, np.nan)
+    return table
 
 
 def _scale(tables: Sequence[np.ndarray]) -> dict[str, Any]:
