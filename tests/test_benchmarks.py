@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environment, formulas, gpt, mlp, race
+from tests.benchmarks import environment, formulas, gpt, growth, mlp, race
 
 TOY = '''"""A benchmark without a model: a number that shrinks."""
 import os, sys
@@ -87,7 +87,7 @@ def test_sides_take_turns_and_another_begins_each_round(monkeypatch):
 
     asked, ticks = [], []
     monkeypatch.setattr(race, "PAUSE", 0.0)
-    times = race._take_turns([Recorder("a"), Recorder("b")], 3, 7, ticks.append)
+    times = race.take_turns([Recorder("a"), Recorder("b")], 3, 7, ticks.append)
     assert "".join(asked) == "ab" + "ba" + "ab" + "ba"
     assert times == [[4.0, 5.0, 8.0], [3.0, 6.0, 7.0]] and ticks == [0, 1, 2, 3]
 
@@ -265,3 +265,52 @@ def test_wrong_usage_gets_one_line(words, complaint, monkeypatch, capsys):
     out, errors = capsys.readouterr()
     assert ended.value.code == 2 and out == ""
     assert len(errors.splitlines()) == 1 and complaint in errors
+
+
+# Growth with the sizes
+
+
+def test_the_exponent_of_known_powers():
+    values = [1, 2, 4, 8]
+    assert growth.exponent(values, [5 * v**1.5 for v in values]) == pytest.approx(1.5)
+    assert growth.exponent(values, [7.0] * 4) == pytest.approx(0.0)
+
+
+def test_counts_of_a_small_model():
+    sizes = gpt.Sizes(layers=2, heads=2, width=4, context=8, batch=3, vocabulary=10)
+    # Forward, each token: 12·4² weights and 2·8·4 products of scores in 2 layers, 10·4 in the head.
+    assert growth.multiplications(sizes) == 3 * (3 * 8) * (2 * (192 + 64) + 40)
+    kept = 16 * 3 * 8 * 4 + 3 * 2 * 8 * 8
+    assert growth.floats(sizes) == 4 * (2 * 192 + (10 + 8) * 4) + 3 * kept
+
+
+def test_growth_prints_tables_and_writes_json(monkeypatch, tmp_path, capsys):
+    small = gpt.Sizes(layers=1, heads=2, width=8, context=8, batch=2, vocabulary=10)
+    monkeypatch.setattr(growth, "BASE", small)
+    monkeypatch.setattr(growth, "AXES", {"T": ("context", (4, 8))})
+    monkeypatch.setattr(race, "PAUSE", 0.0)
+    path = tmp_path / "grown.json"
+    assert growth.main(["--repeats", "2", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^ +T +ms a step +peak MiB$", out, re.MULTILINE)
+    assert re.search(r"^ +8  \d\S* \(\S+–\S+\)", out, re.MULTILINE)
+    assert re.search(r"time ~ T\^\S+, by its count T\^1\.", out) and "Indicative" in out
+    found = json.loads(path.read_text("utf-8"))["axes"]["T"]
+    assert found["values"] == [4, 8] and [len(row["all"]) for row in found["seconds"]] == [2, 2]
+    counted = [growth.multiplications(small._replace(context=T)) for T in (4, 8)]
+    assert found["time"]["expected"] == pytest.approx(math.log2(counted[1] / counted[0]))
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["W"], "there is no axis W; there are: T, D, layers, batch, V"),
+        (["T", "--repeats", "1"], "--repeats: 1 has no quartiles"),
+        (["T", "--json", "no/such/x.json"], "--json: there is no folder"),
+    ],
+)
+def test_wrong_usage_of_growth_gets_one_line(words, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        growth.main(words)
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2 and len(errors.splitlines()) == 1 and complaint in errors

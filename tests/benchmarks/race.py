@@ -128,7 +128,7 @@ def race(
         checked = [_checked(benchmark, side) for side in sides]
         losses = [worker.ask("losses", n) for worker, n in zip(workers, checked)]
         difference = disagreement(sides, losses)
-        times = _take_turns(workers, rounds, steps, tick)
+        times = take_turns(workers, rounds, steps, tick)
         last = [worker.ask("losses", 1)[0] for worker in workers]
         facts = [worker.ask("facts", worker.side.split()[0]) for worker in workers]
     if not all(map(math.isfinite, last)):
@@ -179,7 +179,7 @@ def _start(
     return workers
 
 
-def _take_turns(
+def take_turns(
     workers: list[Worker], rounds: int, steps: int, tick: Callable[[int], None]
 ) -> list[list[float]]:
     """Seconds a step: for each worker, of each round. A round before them warms all up."""

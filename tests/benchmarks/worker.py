@@ -45,12 +45,12 @@ def _tasks(module: str, side: str, start: str) -> dict[str, Callable[[Any], Any]
     numbers = count()
     return {
         "losses": lambda steps: [float(step(next(numbers))) for _ in range(steps)],
-        "seconds": lambda steps: _seconds(step, numbers, steps),
+        "seconds": lambda steps: seconds(step, numbers, steps),
         "facts": lambda library: facts(library) | {"peak_mib": peak_memory()},
     }
 
 
-def _seconds(step: Step, numbers: count, steps: int) -> float:
+def seconds(step: Step, numbers: count, steps: int) -> float:
     """Seconds a step, over `steps` steps after a few that bring caches and clock back."""
     _train(step, numbers, 1 + steps // 10)
     start = time.perf_counter()
