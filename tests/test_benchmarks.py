@@ -6,12 +6,14 @@ import json
 import math
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environment, race
+from tests.benchmarks import environment, formulas, gpt, growth, mlp, race
 
 TOY = '''"""A benchmark without a model: a number that shrinks."""
 import os, sys
@@ -19,6 +21,7 @@ import numpy as np
 
 TITLE = "a toy"
 STEPS = 5
+CHECKED = {"pet": 3}
 
 def start():
     return {"w": np.ones(3)}
@@ -40,6 +43,8 @@ SIDES = {
     "toy mortal": lambda arrays: ours(arrays, end=60),
     "toy killed": lambda arrays: os.kill(os.getpid(), 9),
     "toy diverging": lambda arrays: ours({"w": np.array([np.nan])}),
+    "pet": ours,
+    "pet wrong after": lambda arrays: ours(arrays, 0.90002),
     "toy held": lambda arrays: ours(arrays, end=0, last=os.getenv("OPENBLAS_CORETYPE", "free")),
 }
 '''
@@ -82,7 +87,7 @@ def test_sides_take_turns_and_another_begins_each_round(monkeypatch):
 
     asked, ticks = [], []
     monkeypatch.setattr(race, "PAUSE", 0.0)
-    times = race._take_turns([Recorder("a"), Recorder("b")], 3, 7, ticks.append)
+    times = race.take_turns([Recorder("a"), Recorder("b")], 3, 7, ticks.append)
     assert "".join(asked) == "ab" + "ba" + "ab" + "ba"
     assert times == [[4.0, 5.0, 8.0], [3.0, 6.0, 7.0]] and ticks == [0, 1, 2, 3]
 
@@ -103,6 +108,12 @@ def test_losses_that_differ_stop_the_race(toy):
         "the sides do not do the same work: after step 3 the losses are "
         "2.187 (ours) and 2.187292 (toy wrong)"
     )
+
+
+def test_a_benchmark_may_check_fewer_losses_of_a_slow_library(toy):
+    found = race.race(toy, ["ours", "toy", "pet", "pet wrong after"], 2)
+    assert [row["checked"] for row in found["sides"]] == [50, 50, 3, 3]
+    assert 0 < found["losses"]["difference"] <= race.TOLERANCE
 
 
 @pytest.mark.parametrize("theirs", [1.0 + 1.01e-4, 1.0 - 1.01e-4, math.nan, math.inf])
@@ -160,9 +171,66 @@ def test_the_command_prints_a_table_and_writes_json(toy, monkeypatch, tmp_path, 
     assert [len(row["seconds"]) for row in found["sides"]] == [2, 2]
 
 
+def test_several_libraries_are_raced_in_one_table(toy, monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: True)
+    sides = {"ours": "ours", "toy": "toy", "pet": "pet"}
+    monkeypatch.setattr(command, "_library", lambda side: sides.get(side, "others"))
+    assert command.main(["t", "--against", "pet,toy,pet", "--repeats", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^  (\w+) +\d\S* \(", out, re.MULTILINE) == ["ours", "toy", "pet"]
+    assert "the first 50 losses agree to 0 (relative); of pet's first 3\n" in out
+
+
+LIBRARIES = {"torch", "jax", "tinygrad", "autograd"}
+
+
+@pytest.mark.parametrize("letter", ["a", "b", "d"])
+def test_each_library_has_sides_in_the_races_of_networks(letter):
+    sides = import_module(command.BENCHMARKS[letter]).SIDES
+    assert {command._library(side) for side in sides} == LIBRARIES | {"ours"}
+
+
+def test_the_networks_of_other_libraries_are_ours():
+    """JAX and autograd are given these formulas; here NumPy computes them."""
+    functions = formulas.Functions(np, lambda array: array)
+    arrays = mlp.start()
+    batch = arrays["images"][0], arrays["labels"][0]
+    theirs = formulas.mlp_loss(functions, arrays, *batch)
+    assert float(mlp.ours(arrays)(0)) == pytest.approx(theirs, rel=1e-5)
+    sizes = gpt.Sizes(layers=2, heads=2, width=12, context=7, batch=3, vocabulary=11)
+    arrays = {name: _larger(array) for name, array in gpt.start(sizes).items()}
+    theirs = formulas.gpt_loss(functions, sizes.heads, arrays, arrays["ids"][0])
+    assert theirs.dtype == np.float32 and abs(theirs - math.log(11)) > 0.05
+    assert float(gpt.ours(sizes, arrays)(0)) == pytest.approx(theirs, rel=1e-5)
+
+
+def _larger(array):
+    """Weights far enough from 0 for every term to count."""
+    return array * np.float32(20) if array.ndim == 2 else array
+
+
+def test_facts_of_libraries_in_words(monkeypatch):
+    monkeypatch.setattr(environment, "version", lambda name: f"1 of {name}")
+    assert environment.in_words(environment.facts("jax")).startswith(
+        "JAX 1 of jax, jaxlib 1 of jaxlib (XLA), core native, "
+    )
+    words = environment.in_words(environment.facts("autograd"))
+    assert words.startswith("autograd 1 of autograd, ") and " core " in words
+
+
+def test_tinygrad_without_its_compiler_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: True)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(SystemExit):
+        command.main(["d", "--against", "jax,tinygrad"])
+    complaint = "tinygrad needs a C compiler, no-such-compiler: install clang, or name it in CC\n"
+    assert capsys.readouterr().err == f"python -m tests.benchmarks: {complaint}"
+
+
 @pytest.mark.parametrize("high, told", [(1.4e-4, False), (1.6e-4, True)])
 def test_a_busy_machine_is_told(capsys, high, told):
     times = {"median": 1.2e-4, "low": 1e-4, "high": high, "ratio": None, "peak_mib": None}
+    times["checked"] = 50
     facts = {"version": "v", "blas": "b", "core": "c", "threads": 2}
     rows = [{"side": "ours", **times, **facts}]
     command.show("t", {"title": "a toy", "sides": rows, "rounds": 2, "steps": 5})
@@ -182,7 +250,10 @@ def test_the_command_says_why_a_race_has_no_result(toy, monkeypatch, capsys):
     [
         (["z"], "there is no benchmark z; there are: a, b, d"),
         (["d", "--against", "torch"], "torch is not installed: pip install -e '.[bench]'"),
+        (["d", "--against", "jax"], "jax is not installed: pip install -e '.[bench]'"),
+        (["d", "--against", "autograd,jax"], "autograd is not installed: pip install"),
         (["d", "--against", "numpy"], "argument --against: invalid choice: 'numpy'"),
+        (["d", "--against", ","], "argument --against: invalid choice: ''"),
         (["d", "--repeats", "1"], "--repeats: 1 has no quartiles; give 2 or more"),
         (["d", "--json", "no/such/x.json"], f"--json: there is no folder {Path('no/such')}"),
     ],
@@ -194,3 +265,52 @@ def test_wrong_usage_gets_one_line(words, complaint, monkeypatch, capsys):
     out, errors = capsys.readouterr()
     assert ended.value.code == 2 and out == ""
     assert len(errors.splitlines()) == 1 and complaint in errors
+
+
+# Growth with the sizes
+
+
+def test_the_exponent_of_known_powers():
+    values = [1, 2, 4, 8]
+    assert growth.exponent(values, [5 * v**1.5 for v in values]) == pytest.approx(1.5)
+    assert growth.exponent(values, [7.0] * 4) == pytest.approx(0.0)
+
+
+def test_counts_of_a_small_model():
+    sizes = gpt.Sizes(layers=2, heads=2, width=4, context=8, batch=3, vocabulary=10)
+    # Forward, each token: 12·4² weights and 2·8·4 products of scores in 2 layers, 10·4 in the head.
+    assert growth.multiplications(sizes) == 3 * (3 * 8) * (2 * (192 + 64) + 40)
+    kept = 16 * 3 * 8 * 4 + 3 * 2 * 8 * 8
+    assert growth.floats(sizes) == 4 * (2 * 192 + (10 + 8) * 4) + 3 * kept
+
+
+def test_growth_prints_tables_and_writes_json(monkeypatch, tmp_path, capsys):
+    small = gpt.Sizes(layers=1, heads=2, width=8, context=8, batch=2, vocabulary=10)
+    monkeypatch.setattr(growth, "BASE", small)
+    monkeypatch.setattr(growth, "AXES", {"T": ("context", (4, 8))})
+    monkeypatch.setattr(race, "PAUSE", 0.0)
+    path = tmp_path / "grown.json"
+    assert growth.main(["--repeats", "2", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^ +T +ms a step +peak MiB$", out, re.MULTILINE)
+    assert re.search(r"^ +8  \d\S* \(\S+–\S+\)", out, re.MULTILINE)
+    assert re.search(r"time ~ T\^\S+, by its count T\^1\.", out) and "Indicative" in out
+    found = json.loads(path.read_text("utf-8"))["axes"]["T"]
+    assert found["values"] == [4, 8] and [len(row["all"]) for row in found["seconds"]] == [2, 2]
+    counted = [growth.multiplications(small._replace(context=T)) for T in (4, 8)]
+    assert found["time"]["expected"] == pytest.approx(math.log2(counted[1] / counted[0]))
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["W"], "there is no axis W; there are: T, D, layers, batch, V"),
+        (["T", "--repeats", "1"], "--repeats: 1 has no quartiles"),
+        (["T", "--json", "no/such/x.json"], "--json: there is no folder"),
+    ],
+)
+def test_wrong_usage_of_growth_gets_one_line(words, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        growth.main(words)
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2 and len(errors.splitlines()) == 1 and complaint in errors

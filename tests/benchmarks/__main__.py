@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [d …] --against torch`: whole training steps, side by side."""
+"""`python -m tests.benchmarks [d …] --against torch,jax`: whole training steps, side by side."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from chapters import options, text
-from tests.benchmarks.environment import in_words, machine
+from tests.benchmarks.environment import clang, in_words, machine
 from tests.benchmarks.race import RaceError, race
 from tinygrad_llm.files import write_json
 
@@ -57,18 +58,28 @@ def _options(arguments: list[str]) -> Namespace:
             parser.refuse(f"there is no benchmark {letter}; there are: {', '.join(BENCHMARKS)}")
     if given.repeats < 2:
         parser.refuse(f"--repeats: {given.repeats} has no quartiles; give 2 or more")
-    if given.against and find_spec(given.against) is None:
-        parser.refuse(f"{given.against} is not installed: pip install -e '.[bench]'")
+    _check_libraries(parser, given.against)
     if given.json and not Path(given.json).resolve().parent.is_dir():
         parser.refuse(f"--json: there is no folder {Path(given.json).parent}")
     return given
 
 
+def _check_libraries(parser: options.Parser, against: list[str]) -> None:
+    there_are = sorted({_library(side) for side in _sides()} - {"ours"})
+    for library in against:
+        if library not in there_are:
+            given = f"invalid choice: {library!r}"
+            parser.error(f"argument --against: {given}; there are: {', '.join(there_are)}")
+        if find_spec(library) is None:
+            parser.refuse(f"{library} is not installed: pip install -e '.[bench]'")
+    if "tinygrad" in against and which(clang()) is None:
+        parser.refuse(f"tinygrad needs a C compiler, {clang()}: install clang, or name it in CC")
+
+
 def _race(letter: str, given: Namespace) -> dict[str, Any]:
     module = BENCHMARKS[letter]
-    sides = [
-        side for side in import_module(module).SIDES if _library(side) in ("ours", given.against)
-    ]
+    wanted = {"ours", *given.against}
+    sides = [side for side in import_module(module).SIDES if _library(side) in wanted]
     return race(module, sides, given.repeats, core=given.core, tick=_tick(given.repeats))
 
 
@@ -85,10 +96,14 @@ def show(letter: str, result: dict[str, Any]) -> None:
     if len(rows) == 1:
         return
     checked, difference = result["losses"].values()
-    print(f"  the first {checked} losses agree to {difference:.1g} (relative)")
+    fewer = [f"{row['side']}'s first {row['checked']}" for row in rows if row["checked"] < checked]
+    only = f"; of {', '.join(fewer)}" if fewer else ""
+    print(f"  the first {checked} losses agree to {difference:.1g} (relative){only}")
     fastest = min(rows[1:], key=lambda row: row["ratio"]["median"])
     print(f"  against the fastest other, {fastest['side']}: {_spread(fastest['ratio'], 2)} times")
-    print("  (its time / ours, round by round; above 1: ours is faster)")
+    print(
+        "  (its time / ours, round by round; above 1: ours is faster, on this machine in this run)"
+    )
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -122,16 +137,22 @@ def _tick(rounds: int) -> Callable[[int], None]:
     return tick if sys.stderr.isatty() else lambda done: None
 
 
+def _sides() -> list[str]:
+    return [side for module in BENCHMARKS.values() for side in import_module(module).SIDES]
+
+
+def _names(words: str) -> list[str]:
+    return list(dict.fromkeys(words.split(",")))
+
+
 def _parser() -> options.Parser:
-    libraries = {
-        _library(side) for module in BENCHMARKS.values() for side in import_module(module).SIDES
-    }
     parser = options.Parser(
         prog="python -m tests.benchmarks",
-        description="Time whole training steps; with --against, beside another library's.",
+        description="Time whole training steps; with --against, beside other libraries'.",
     )
     parser.add_argument("letters", nargs="*", metavar="d", help="benchmarks; all if none is given")
-    parser.add_argument("--against", choices=sorted(libraries - {"ours"}))
+    beside = "libraries, with commas between them"
+    parser.add_argument("--against", type=_names, default=[], metavar="torch,jax", help=beside)
     parser.add_argument("--repeats", type=int, default=30, metavar="N", help="rounds (default 30)")
     parser.add_argument("--json", metavar="FILE", help="write all measurements there too")
     held = "hold OpenBLAS to a core type, as OPENBLAS_CORETYPE does: Haswell has no AVX-512"

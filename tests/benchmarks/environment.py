@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def facts(library: str) -> dict[str, Any]:
         return {"version": f"tinygrad_llm {tinygrad_llm.__version__}", **_numpy_blas()}
     if library == "torch":
         return _torch_blas()
+    if library == "jax":
+        blas = f"jaxlib {version('jaxlib')} (XLA)"
+        return {"version": f"JAX {version(library)}", "blas": blas, **_compiled(_available())}
+    if library == "tinygrad":
+        from tinygrad.helpers import NUM_CPU_THREADS
+
+        blas = f"kernels of its own through {clang()}"
+        threads = NUM_CPU_THREADS.value
+        return {"version": f"tinygrad {version(library)}", "blas": blas, **_compiled(threads)}
+    if library == "autograd":
+        return {"version": f"autograd {version(library)}", **_numpy_blas()}
     return {"version": library, **_numpy_blas()}
 
 
@@ -57,6 +69,11 @@ def in_words(facts: dict[str, Any]) -> str:
     """One line: "tinygrad_llm 0.1.0, OpenBLAS 0.3.31, core SkylakeX, 2 threads"."""
     threads = facts["threads"]
     return f"{facts['version']}, {facts['blas']}, core {facts['core']}, {threads} threads"
+
+
+def clang() -> str:
+    """The compiler that tinygrad calls on a CPU."""
+    return os.environ.get("CC", "clang")
 
 
 def peak_memory() -> float | None:
@@ -76,6 +93,18 @@ def peak_memory() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
+
+
+def _compiled(threads: int) -> dict[str, Any]:
+    """What compiles for the processor it finds, OPENBLAS_CORETYPE or not."""
+    return {"core": "native", "threads": threads}
+
+
+def _available() -> int:
+    """Cores that this process may use; XLA makes a thread for each."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -120,5 +149,5 @@ def _torch_blas() -> dict[str, Any]:
     mkl = re.search(r"Math Kernel Library Version (\S+?)-", config)
     blas = f"MKL {mkl[1]}" if mkl else re.search(r"BLAS_INFO=(\w+)|$", config)[1]
     core = torch.backends.cpu.get_cpu_capability()
-    version = f"PyTorch {torch.__version__}"
-    return {"version": version, "blas": blas, "core": core, "threads": torch.get_num_threads()}
+    about = {"version": f"PyTorch {torch.__version__}", "blas": blas, "core": core}
+    return about | {"threads": torch.get_num_threads()}

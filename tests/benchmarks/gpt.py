@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tests.benchmarks import libraries
 from tests.benchmarks.worker import Step
 
 BATCHES = 8
@@ -164,9 +165,10 @@ def _torch_model(sizes: Sizes, arrays: dict[str, Any]) -> Any:
 
 
 def sides(sizes: Sizes) -> dict[str, Callable[[dict[str, np.ndarray]], Step]]:
-    """Ours, and PyTorch's with either optimizer."""
+    """Ours, PyTorch's with either optimizer, and those of the other libraries."""
     return {
         "ours": partial(ours, sizes),
         "torch foreach": partial(theirs, sizes, foreach=True),
         "torch fused": partial(theirs, sizes, fused=True),
+        **libraries.sides("gpt", sizes.heads),
     }

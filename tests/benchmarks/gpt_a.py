@@ -7,5 +7,6 @@ from tests.benchmarks import gpt
 SIZES = gpt.Sizes(layers=4, heads=4, width=256, context=256, batch=8, vocabulary=5000)
 TITLE = SIZES.title()
 STEPS = 2
+CHECKED = {"autograd": 10, "tinygrad": 5}
 start = partial(gpt.start, SIZES)
 SIDES = gpt.sides(SIZES)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks import libraries
 from tests.benchmarks.worker import Step
 
 TITLE = "one training step, MLP 64–128–10, digits, batch 64, Adam, float32"
@@ -90,5 +91,6 @@ SIDES: dict[str, Callable[[dict[str, np.ndarray]], Step]] = {
     "torch": theirs,
     "torch foreach": partial(theirs, foreach=True),
     "torch fused": partial(theirs, fused=True),
+    **libraries.sides("mlp"),
 }
 """First word: whose it is. PyTorch's Adam has three forms; the first is what it takes by itself."""

@@ -22,7 +22,8 @@ import numpy as np
 from tests.benchmarks.environment import ROOT, variables
 
 CHECKED = 50
-"""Steps whose losses must agree before anything is timed."""
+"""Steps whose losses must agree before anything is timed. A benchmark's own CHECKED names fewer
+for libraries that would take minutes."""
 
 TOLERANCE = 1e-4
 """How far losses may lie apart, relative to ours: rounding, and no more."""
@@ -124,13 +125,15 @@ def race(
     steps = steps or benchmark.STEPS
     with ExitStack() as stack:
         workers = _start(stack, module, benchmark, sides, core)
-        difference = disagreement(sides, [w.ask("losses", CHECKED) for w in workers])
-        times = _take_turns(workers, rounds, steps, tick)
+        checked = [_checked(benchmark, side) for side in sides]
+        losses = [worker.ask("losses", n) for worker, n in zip(workers, checked)]
+        difference = disagreement(sides, losses)
+        times = take_turns(workers, rounds, steps, tick)
         last = [worker.ask("losses", 1)[0] for worker in workers]
         facts = [worker.ask("facts", worker.side.split()[0]) for worker in workers]
     if not all(map(math.isfinite, last)):
         raise RaceError(f"a side has diverged: the last losses are {dict(zip(sides, last))}")
-    rows = zip(sides, times, last, facts)
+    rows = zip(sides, checked, times, last, facts)
     return {
         "title": benchmark.TITLE,
         "rounds": rounds,
@@ -140,11 +143,18 @@ def race(
     }
 
 
+def _checked(benchmark: ModuleType, side: str) -> int:
+    return getattr(benchmark, "CHECKED", {}).get(side.split()[0], CHECKED)
+
+
 def disagreement(sides: Sequence[str], losses: Sequence[Sequence[float]]) -> float:
-    """The greatest relative distance of a loss to the first side's; RaceError above TOLERANCE."""
+    """The greatest relative distance of a loss to the first side's; RaceError above TOLERANCE.
+
+    A side may have fewer losses than the first.
+    """
     worst = 0.0
     for side, theirs in zip(sides[1:], losses[1:]):
-        for step, (a, b) in enumerate(zip(losses[0], theirs, strict=True), 1):
+        for step, (a, b) in enumerate(zip(losses[0][: len(theirs)], theirs, strict=True), 1):
             distance = abs(a - b) / abs(a) if a else abs(b)
             if not distance <= TOLERANCE:
                 both = f"{a:.7g} ({sides[0]}) and {b:.7g} ({side})"
@@ -169,7 +179,7 @@ def _start(
     return workers
 
 
-def _take_turns(
+def take_turns(
     workers: list[Worker], rounds: int, steps: int, tick: Callable[[int], None]
 ) -> list[list[float]]:
     """Seconds a step: for each worker, of each round. A round before them warms all up."""
@@ -186,10 +196,16 @@ def _take_turns(
 
 
 def _row(
-    side: str, seconds: list[float], last: float, facts: dict[str, Any], ours: list[float]
+    side: str,
+    checked: int,
+    seconds: list[float],
+    last: float,
+    facts: dict[str, Any],
+    ours: list[float],
 ) -> dict[str, Any]:
     return {
         "side": side,
+        "checked": checked,
         "seconds": seconds,
         **spread(seconds)._asdict(),
         "ratio": ratio(ours, seconds)._asdict(),

@@ -45,19 +45,24 @@ def _tasks(module: str, side: str, start: str) -> dict[str, Callable[[Any], Any]
     numbers = count()
     return {
         "losses": lambda steps: [float(step(next(numbers))) for _ in range(steps)],
-        "seconds": lambda steps: _seconds(step, numbers, steps),
+        "seconds": lambda steps: seconds(step, numbers, steps),
         "facts": lambda library: facts(library) | {"peak_mib": peak_memory()},
     }
 
 
-def _seconds(step: Step, numbers: count, steps: int) -> float:
+def seconds(step: Step, numbers: count, steps: int) -> float:
     """Seconds a step, over `steps` steps after a few that bring caches and clock back."""
-    for _ in range(1 + steps // 10):
-        step(next(numbers))
+    _train(step, numbers, 1 + steps // 10)
     start = time.perf_counter()
-    for _ in range(steps):
-        step(next(numbers))
+    _train(step, numbers, steps)
     return (time.perf_counter() - start) / steps
+
+
+def _train(step: Step, numbers: count, steps: int) -> None:
+    """The last loss is read: libraries that work on while Python goes ahead are waited for."""
+    for _ in range(steps):
+        loss = step(next(numbers))
+    float(loss)
 
 
 if __name__ == "__main__":

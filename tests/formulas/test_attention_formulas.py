@@ -1,4 +1,5 @@
-"""Tests of the formulas of attention and its masks: F28, F40, F79, G05, G06."""
+"""Tests of the formulas of attention and its masks: F28, F29, F40, F45, F52, F79, F85, G05,
+G06."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from tinygrad_llm.formulas.attention import (
     draw_attention,
     masked_gradients,
 )
+from tinygrad_llm.formulas.neuron import relu, softmax
 from tinygrad_llm.formulas.numeric import flat
 
 SEEDS = range(10)
@@ -37,6 +39,44 @@ def test_f28_scaling_keeps_the_variance_of_a_score_at_1(hold, seed):
     *arrays, cotangent = draw_attention(rng)
     value, _ = engine(arrays, cotangent)
     assert relative_error(FORMS["F28"].corrected(*arrays), value) < 1e-12
+
+
+@pytest.mark.formula("F29", "F45")
+def test_f29_f45_print_f28_again(hold):
+    hold("F29")
+    hold("F45")
+    for identifier in ("F29", "F45"):
+        assert FORMS[identifier].printed is FORMS["F28"].printed
+
+
+@pytest.mark.formula("F52")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_f52_the_softmax_comes_before_the_sum_and_nothing_after(hold, seed):
+    hold("F52")
+    *arrays, cotangent = draw_attention(np.random.default_rng(seed))
+    right, printed = FORMS["F52"].corrected(*arrays), FORMS["F52"].printed(*arrays)
+    value, _ = engine(arrays, cotangent)
+    assert relative_error(right, value) < 1e-12
+    V = arrays[-1]
+    assert (right >= V.min(axis=0)).all() and (right <= V.max(axis=0)).all()  # means of the values
+    assert np.allclose(printed.sum(axis=1), 1.0) and relative_error(right, printed) > 0.1
+    for activation in (softmax, relu):
+        assert relative_error(right, activation(right)) > 0.02, activation.__name__
+
+
+@pytest.mark.formula("F85")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_f85_the_values_arrive_and_the_similarities_do_not(hold, seed):
+    hold("F85")
+    Q, K, V, cotangent = draw_attention(np.random.default_rng(seed), 1)
+
+    def influence(form):
+        return numeric_gradient(lambda V: np.sum(form(Q, K, V) * cotangent), V)
+
+    values = Tensor(V, requires_grad=True)
+    (v,) = grad(attend(Tensor(Q), Tensor(K), values), [values], cotangent)
+    assert relative_error(influence(FORMS["F85"].corrected), v.numpy()) < 1e-8
+    assert not influence(FORMS["F85"].printed).any()
 
 
 @pytest.mark.formula("G05")

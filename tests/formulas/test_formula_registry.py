@@ -33,7 +33,10 @@ TRAINING = {
     *(f"F{n:02}" for n in (*range(13, 21), 49, 50, *range(53, 62), 64, 66, 68, 69, 74)),
     *("F80", "F82", "F84", "F89", "G13", "G14", "G15", "G16", "G23"),
 }
-ATTENTION = {"F28", "F40", "F76", "F79", "G05", "G06", "G07", "G08"}
+ATTENTION = {
+    *(f"F{n:02}" for n in (*range(28, 44), 45, 52, 73, *range(76, 80), 85, 86, 88, 90)),
+    *(f"G{n:02}" for n in range(5, 10)),
+}
 
 
 def test_catalogue_has_every_id_once_in_order():

@@ -165,6 +165,14 @@ def test_of_many_steps_eight_are_drawn_and_the_figure_says_so():
     assert figure.get_supxlabel().startswith("8 of 100 steps.")
 
 
+def test_columns_of_histograms_may_be_other_things_than_steps():
+    values = {"a": [[float(i)] for i in range(9)]}
+    figure = draw(plot.histograms(values, "t", range(1, 10), unit="block"))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "block 1" and titles[-1] == "block 9"
+    assert figure.get_supxlabel().startswith("8 of 9 blocks. ")
+
+
 NUMBERS = arrays(np.float64, st.integers(0, 5), elements=st.floats(width=64))
 
 

@@ -1,4 +1,4 @@
-"""Tests of the confusion matrix and of grids of pictures."""
+"""Tests of the confusion matrix, heat maps and grids of pictures."""
 
 from __future__ import annotations
 
@@ -107,3 +107,64 @@ def test_images_refuse_other_shapes(shape):
         plot.images(np.zeros(shape))
     with pytest.raises(ValueError, match="1 titles for 2 pictures"):
         plot.images(np.zeros((2, 4)), ["a"])
+
+
+def test_heat_maps_are_on_one_scale_and_name_their_axes():
+    tables = {"a": [[0.0, 1.0, 2.0]], "b": Tensor([[3.0], [5.0]])}
+    figure = draw(plot.heat_maps(tables, "t", "place", "unit", "weight", columns=2))
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in shown] == ["a", "b"]
+    assert shown[0].images[0].get_array().tolist() == [[0.0, 1.0, 2.0]]
+    assert shown[1].images[0].get_array().tolist() == [[3.0], [5.0]]
+    for axes in shown:
+        assert axes.images[0].get_clim() == (0.0, 5.0)
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("place", "unit")
+    assert figure.axes[-1].get_ylabel() == "weight"
+    assert figure.get_suptitle() == "t" and figure.get_supxlabel() == ""
+
+
+def test_heat_maps_of_signed_numbers_are_white_at_zero_and_differ_at_the_ends():
+    image = draw(plot.heat_maps({"": [[-1.0, 4.0]]}, "t")).axes[0].images[0]
+    assert image.get_clim() == (-4.0, 4.0)
+    low, white, high = image.to_rgba(np.array([[-4.0, 0.0, 4.0]]))[0, :, :3]
+    assert white.min() > 0.95
+    assert low[2] > low[0] + 0.2 and high[0] > high[2] + 0.2
+
+
+def test_heat_maps_show_what_is_not_finite_in_grey_and_say_so():
+    figure = draw(plot.heat_maps({"": [[2.0, -np.inf], [np.nan, 1.0]]}, "t"))
+    image = figure.axes[0].images[0]
+    assert np.ma.getmaskarray(image.get_array()).tolist() == [[False, True], [True, False]]
+    assert image.get_clim() == (0.0, 2.0)
+    assert figure.get_supxlabel() == "Grey: no finite number."
+    draw(plot.heat_maps({"": [[np.nan]]}, "t"))
+    assert draw(plot.heat_maps({"": [[0.0]]}, "t")).axes[0].images[0].get_clim() == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("count", "columns", "grid"), [(1, 3, 1), (4, 3, 6), (2, 0, 2)])
+def test_heat_maps_fill_a_grid_and_the_rest_is_empty(count, columns, grid):
+    tables = {f"table {i}": np.full((2, 3), i) for i in range(count)}
+    figure = draw(plot.heat_maps(tables, "t", columns=columns))
+    assert [axes.get_title() for axes in figure.axes if axes.images] == list(tables)
+    assert len([axes for axes in figure.axes if not axes.axison]) == grid - count
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({}, "0 tables: expected 1 to 12"),
+        ({str(i): [[1.0]] for i in range(13)}, "13 tables: expected 1 to 12"),
+        ({"w": [1.0, 2.0]}, r"w \(2,\) is no table"),
+        ({"w": np.zeros((1, 2, 2))}, r"w \(1, 2, 2\) is no table"),
+        ({"w": np.zeros((0, 2))}, r"w \(0, 2\) is no table"),
+    ],
+)
+def test_heat_maps_refuse(tables, message):
+    with pytest.raises(ValueError, match=message):
+        plot.heat_maps(tables, "t")
+    assert not plt.get_fignums()
+
+
+def test_heat_maps_with_names_that_no_font_can_show_bring_the_advice():
+    figure = draw(plot.heat_maps({"头": [[1.0]]}, "t"))
+    assert figure.get_supxlabel().endswith(fonts.ADVICE)

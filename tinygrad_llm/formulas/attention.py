@@ -1,4 +1,5 @@
-"""Forms about scaled dot-product attention and its masks: F28, F40, F79, G05, G06.
+"""Forms about scaled dot-product attention and its masks: F28, F29, F40, F45, F52, F79, F85, G05,
+G06.
 
 Letters: T queries, S keys, K width of queries and keys, E width of values, D width of both.
 `allowed` is (T, S), True where a query may see a key.
@@ -20,13 +21,38 @@ Ids = npt.NDArray[np.int64]
 
 
 @formula("F28", "corrected", "printed")
+@formula("F29", "corrected", "printed")
+@formula("F45", "corrected", "printed")
+@formula("F52", "corrected")
+@formula("F85", "corrected")
 def attention(Q: Array, K: Array, V: Array) -> Array:
-    """F28: softmax(QKᵀ/√d_k) V, the softmax over each row: every query weighs the keys.
+    """F28, F29, F45, F52, F85: softmax(QKᵀ/√d_k) V, the softmax over each row: every query weighs
+    the keys, then sums their values, and nothing acts on the sum.
 
-    Right as printed; the axis of the softmax and the mask are left to the reader.
+    Right as printed, three times; the axis of the softmax and the mask are left to the reader.
     Q (T, K), K (S, K), V (S, E) -> (T, E).
     """
     return softmax(Q @ K.T / np.sqrt(K.shape[-1])) @ V
+
+
+@formula("F52", "printed")
+def attention_activated_last(Q: Array, K: Array, V: Array) -> Array:
+    """F52 as printed, in steps: scores, sum of the values weighed by them, then the activation.
+
+    The softmax belongs before the sum. After it, scores of any size and sign weigh the values, and
+    each row of the output is squeezed into a distribution over features. Shapes as F28.
+    """
+    return softmax(Q @ K.T / np.sqrt(K.shape[-1]) @ V)
+
+
+@formula("F85", "printed")
+def sum_of_similarities(Q: Array, K: Array, V: Array) -> Array:
+    """F85 as printed, in words: Σ_j a_ij s_ij, a weighted sum of the similarities.
+
+    What the keys' words say, V, never arrives: one number a query. Q (T, K), K (S, K) -> (T, 1).
+    """
+    scores = Q @ K.T / np.sqrt(K.shape[-1])
+    return np.sum(softmax(scores) * scores, axis=-1, keepdims=True)
 
 
 @formula("G05", "corrected")
@@ -123,16 +149,15 @@ def masked_gradients(Q: Array, K: Array, V: Array, allowed: Mask, cotangent: Arr
     return flat(dQ, dK, dV)
 
 
-def draw_attention(rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
-    """Q (3, 4), K (5, 4), V (5, 2) and a cotangent (3, 2)."""
+def draw_attention(rng: np.random.Generator, width: int = 2) -> tuple[Array, Array, Array, Array]:
+    """Q (3, 4), K (5, 4), V (5, width) and a cotangent (3, width)."""
     Q, K = rng.normal(size=(3, 4)), rng.normal(size=(5, 4))
-    return Q, K, rng.normal(size=(5, 2)), rng.normal(size=(3, 2))
+    return Q, K, rng.normal(size=(5, width)), rng.normal(size=(3, width))
 
 
-@case("F28", "three queries, five keys", Outcome.AGREES)
-def _attention_question(rng: np.random.Generator) -> Question:
+def _attention_question(width: int, rng: np.random.Generator) -> Question:
     """The truth comes by the Jacobian of each row's softmax, diag(a) − a aᵀ, written out."""
-    Q, K, V, cotangent = draw_attention(rng)
+    Q, K, V, cotangent = draw_attention(rng, width)
     dQ, dK, dV = np.zeros(Q.shape), np.zeros(K.shape), np.zeros(V.shape)
     for q, g, dq in zip(Q, cotangent, dQ):
         grown = np.exp(K @ q / 2.0)
@@ -145,6 +170,15 @@ def _attention_question(rng: np.random.Generator) -> Question:
         flat(dQ, dK, dV),
         lambda form: numeric_gradients(lambda *p: project(form(*p), cotangent), Q, K, V),
     )
+
+
+for _id, _other in {
+    **dict.fromkeys(("F28", "F29", "F45"), Outcome.AGREES),
+    "F52": Outcome.DIFFERS,
+    "F85": Outcome.SHAPE,
+}.items():
+    case(_id, "values of width 2", _other)(partial(_attention_question, 2))
+case("F85", "values of width 1", Outcome.DIFFERS)(partial(_attention_question, 1))
 
 
 @case("G05", "three queries, five keys", Outcome.DIFFERS)

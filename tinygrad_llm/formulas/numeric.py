@@ -56,6 +56,13 @@ def flat(*arrays: Array) -> Array:
     return np.concatenate([np.ravel(array) for array in arrays])
 
 
+def unflat(vector: Array, *like: Array) -> list[Array]:
+    """What `flat` joined, in the shapes of the arrays that are given."""
+    ends = np.cumsum([array.size for array in like])
+    parts = np.split(vector, ends[:-1])
+    return [part.reshape(array.shape) for part, array in zip(parts, like)]
+
+
 def project(output: Array, cotangent: Array) -> np.floating:
     """The scalar sum(cotangent · output), with which an array-valued form is differentiated.
 

@@ -8,7 +8,7 @@ from tinygrad_llm.plot.concepts import CONCEPTS, Concept, concept_map
 from tinygrad_llm.plot.curves import curves, training_curves
 from tinygrad_llm.plot.fonts import readable
 from tinygrad_llm.plot.layers import by_depth, gradient_flow, histograms
-from tinygrad_llm.plot.matrices import confusion_matrix, images
+from tinygrad_llm.plot.matrices import confusion_matrix, heat_maps, images
 from tinygrad_llm.plot.paths import descent, paths, surface_of_paths
 from tinygrad_llm.plot.search import search
 from tinygrad_llm.plot.style import save
@@ -30,6 +30,7 @@ __all__ = [
     "descent",
     "gradient_flow",
     "graph",
+    "heat_maps",
     "histograms",
     "images",
     "loss_surface",

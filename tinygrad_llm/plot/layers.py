@@ -36,6 +36,7 @@ def histograms(
     title: str,
     steps: Sequence[int] | None = None,
     log: bool = False,
+    unit: str = "step",
 ) -> Any:
     """How the values of each layer are distributed, step by step: a row a layer, a column a step.
 
@@ -44,6 +45,7 @@ def histograms(
     steps: the numbers of the steps; 0, 1, 2, ... when None.
     log: draw log10 of |v|, on one scale for all layers: for gradients, which differ by many orders
         of magnitude. Else each layer has a scale of its own, shared by its steps.
+    unit: what the columns are where they are no steps, such as "block".
     Exact zeros, NaN and infinities are not drawn; their shares stand in the cells as numbers.
     Returns the figure. Raises ValueError for no layers or no steps, unequal numbers of them, more
     than 24 layers, and beyond 1e150 without `log`.
@@ -67,12 +69,12 @@ def histograms(
             for axes, cell in zip(grid[i], rows[i]):
                 _draw_cell(axes, cell, edges[i])
         for axes, number in zip(grid[0], numbers):
-            axes.set_title(f"step {number}")
+            axes.set_title(readable(f"{unit} {number}"))
         figure.suptitle(readable(title))
-        left_out = f"{len(chosen)} of {count} steps. " if count > len(chosen) else ""
+        left_out = f"{len(chosen)} of {count} {unit}s. " if count > len(chosen) else ""
         scale = "Horizontal: log10 of |value|. " if log else ""
         meaning = "zeros: share of exact zeros, which are not drawn."
-        footnote(figure, left_out + scale + meaning, advice(title, *values))
+        footnote(figure, left_out + scale + meaning, advice(title, unit, *values))
     return figure
 
 

@@ -1,8 +1,8 @@
-"""Tables of numbers as pictures: which class is taken for which, and grids of small images."""
+"""Tables of numbers as pictures: which class is taken for which, heat maps, small images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ from tinygrad_llm.plot.fonts import advice, all_shown, readable
 from tinygrad_llm.plot.style import GREY, footnote, inches, look
 from tinygrad_llm.plot.values import Numbers, floats, host
 
-MOST_CLASSES, MOST_PICTURES = 40, 200
+MOST_CLASSES, MOST_PICTURES, MOST_TABLES = 40, 200, 12
 """More than this in one figure nobody reads."""
+
+NO_NUMBER = "#D0D0D0"
+"""The grey of a cell that holds NaN or an infinity, such as a score behind a mask."""
 
 
 def confusion_matrix(
@@ -177,3 +180,64 @@ def _pictures(pictures: Numbers) -> np.ndarray:
             f"with 1 to {MOST_PICTURES} pictures"
         )
     return stack
+
+
+def heat_maps(
+    tables: Mapping[str, Numbers],
+    title: str,
+    xlabel: str = "column",
+    ylabel: str = "row",
+    label: str = "value",
+    columns: int = 3,
+) -> Any:
+    """Tables of numbers as colours, side by side: a cell a number, on one scale for all panels.
+
+    tables: name of the panel -> (rows, columns), of any size. xlabel, ylabel: what columns and rows
+        count, from 0; label: what the numbers are; columns: panels in a row.
+    0 is white; a larger number is darker, and where there are negative ones too, they are blue and
+    the positive ones red. NaN and infinities are grey. Returns the figure.
+    Raises ValueError for no tables or more than 12, and for what is no table.
+    """
+    import matplotlib.pyplot as plt
+
+    found = {name: _table(values, name) for name, values in tables.items()}
+    if not 0 < len(found) <= MOST_TABLES:
+        raise ValueError(f"heat_maps: {len(found)} tables: expected 1 to {MOST_TABLES}")
+    columns = max(1, min(columns, len(found)))
+    rows = -(-len(found) // columns)
+    with look():
+        wide = max(0.8 + 2.6 * columns, inches(title, size=11), 4.5)
+        figure, grid = plt.subplots(
+            rows, columns, squeeze=False, layout="constrained", figsize=(wide, 0.8 + 2.6 * rows)
+        )
+        for axes in grid.flat[len(found) :]:
+            axes.axis("off")
+        scale = _scale(list(found.values()))
+        for axes, (name, values) in zip(grid.flat, found.items()):
+            drawn = axes.imshow(values, aspect="auto", interpolation="nearest", **scale)
+            axes.set(title=readable(name), xlabel=readable(xlabel), ylabel=readable(ylabel))
+            axes.locator_params(integer=True, nbins=6)
+            axes.set_facecolor(NO_NUMBER)
+            axes.grid(visible=False)
+        figure.colorbar(drawn, ax=grid, label=readable(label), shrink=0.8)
+        figure.suptitle(readable(title))
+        grey = any(not np.isfinite(values).all() for values in found.values())
+        said = "Grey: no finite number." if grey else ""
+        footnote(figure, said, advice(title, xlabel, ylabel, label, *found))
+    return figure
+
+
+def _table(values: Numbers, name: str) -> np.ndarray:
+    """The numbers of one panel; matplotlib leaves cells empty where they are not finite."""
+    table = floats(values, name)
+    if table.ndim != 2 or table.size == 0:
+        raise ValueError(f"heat_maps: {name} {table.shape} is no table (rows, columns)")
+    return table
+
+
+def _scale(tables: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The colours of all panels, and the numbers at their two ends."""
+    values = np.concatenate([table[np.isfinite(table)] for table in tables])
+    most = np.abs(values).max(initial=0.0) or 1.0
+    signed = bool((values < 0).any())
+    return {"cmap": "RdBu_r" if signed else "Blues", "vmin": -most if signed else 0.0, "vmax": most}
