@@ -27,7 +27,7 @@ ACTIVATIONS = ("relu", "gelu", "gelu_tanh")
 
 
 class FeedForward(Module):
-    """act(x W₁ + b₁) W₂ + b₂ at each position alone  (F35, F73, F77): x (..., D) -> (..., D)."""
+    """act(x W₁ + b₁) W₂ + b₂ at each position alone  (F32, F73, F77): x (..., D) -> (..., D)."""
 
     def __init__(self, d_model: int, hidden: int, activation: str = "relu", dropout: float = 0.0):
         self.activation = one_of("FeedForward: activation", activation, ACTIVATIONS)
