@@ -32,8 +32,7 @@ _CACHED_WORDS = 1 << 17
 """As many pre-tokens are kept; then the memory starts anew."""
 
 _CACHED_TOKENS = 16
-"""Pre-tokens of more tokens are not kept: few come again, and all that is kept stays below
-200 MB."""
+"""Pre-tokens of more tokens are not kept: few come again, and what is kept stays bounded."""
 
 _Pieces = tuple[tuple[int, int, int], ...]
 """Of each token of a pre-token: id, start and end in it."""

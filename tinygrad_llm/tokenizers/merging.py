@@ -75,7 +75,7 @@ class _Row:
 
     counts holds how often each pair of neighbours stands in the corpus, and places where its first
     symbols may stand in the row: joins leave places behind that no longer hold the pair. Arrays
-    rather than lists: half the memory, about 80 bytes a symbol with all that belongs to it.
+    rather than lists: less memory.
     """
 
     def __init__(self, words: Iterable[tuple[Sequence[int], int]]):

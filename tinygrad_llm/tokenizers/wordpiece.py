@@ -29,8 +29,7 @@ _CACHED_CHUNKS = 100_000
 """Chunks whose pieces are kept; then all are forgotten, which keeps memory within bounds."""
 
 _CACHED_LENGTH = 20
-"""Longer chunks, in characters, are not kept: few come again, and all that is kept stays below
-200 MB."""
+"""Longer chunks, in characters, are not kept: few come again, and what is kept stays bounded."""
 
 _CLEANUP = (
     (" .", "."),

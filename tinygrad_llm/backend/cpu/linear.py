@@ -9,8 +9,7 @@ from tinygrad_llm.backend.devices import Array
 
 
 def forward(x: Array, w: Array, b: Array | None) -> tuple[Array, tuple]:
-    """Y = X W + b. NumPy would take a product for each of the leading axes: 1.5 times as long for
-    12 texts of 64 tokens."""
+    """Y = X W + b, one product of all rows: NumPy would take one for each of the leading axes."""
     if not fits(x, w, b):
         return NotImplemented
     y = product(x, w)

@@ -20,8 +20,7 @@ def keep_freed() -> None:
 
     By itself it maps each array above 128 kB anew, and unmaps it when it is freed. So a training
     step touches all its pages for the first time, and the system has to fill each with zeros
-    before: 9,500 page faults a step of a small GPT, a third of its time. The most that is held at a
-    time does not grow.
+    before.
     """
     if not sys.platform.startswith("linux"):
         return
