@@ -37,6 +37,7 @@ ATTENTION = {
     *(f"F{n:02}" for n in (*range(28, 44), 45, 52, 73, *range(76, 80), 85, 86, 88, 90)),
     *(f"G{n:02}" for n in range(5, 10)),
 }
+PRETRAINING = {"F71", "F72", "F75", "F83", "F87", "G11", "G12"}
 
 
 def test_catalogue_has_every_id_once_in_order():
@@ -68,7 +69,9 @@ def test_every_mark_names_an_id_with_forms():
 
 
 @pytest.mark.parametrize(
-    "identifiers", [FIRST, TRAINING, ATTENTION], ids=["first", "training", "attention"]
+    "identifiers",
+    [FIRST, TRAINING, ATTENTION, PRETRAINING],
+    ids=["first", "training", "attention", "pretraining"],
 )
 def test_what_is_taught_so_far_is_done(identifiers):
     done = {line[0] for line in rows(marked_tests()) if line[-1] == "done"}

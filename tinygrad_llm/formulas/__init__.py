@@ -26,6 +26,7 @@ from tinygrad_llm.formulas import (
     positions,
     precision,
     preparation,
+    pretraining,
     regularization,
     schedules,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "positions",
     "precision",
     "preparation",
+    "pretraining",
     "regularization",
     "relative_error",
     "schedules",
