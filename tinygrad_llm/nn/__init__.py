@@ -20,6 +20,7 @@ from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.normalization import LayerNorm, RMSNorm
 from tinygrad_llm.nn.positions import LearnedPositions, Rotary, SinusoidalPositions, sinusoidal
 from tinygrad_llm.nn.precision import in_dtype
+from tinygrad_llm.nn.storage import no_storage
 from tinygrad_llm.nn.transformer import (
     FeedForward,
     Residual,
@@ -63,6 +64,7 @@ __all__ = [
     "in_dtype",
     "init",
     "load_weights",
+    "no_storage",
     "save_weights",
     "sinusoidal",
 ]

@@ -25,6 +25,7 @@ import numpy as np
 
 from tinygrad_llm.backend.devices import put
 from tinygrad_llm.backend.random import stream
+from tinygrad_llm.backend.storage import NoStorage
 from tinygrad_llm.tensor import Tensor
 
 _GAINS = {
@@ -52,12 +53,20 @@ def calculate_gain(nonlinearity: str) -> float:
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """All elements `value`."""
-    return _fill(tensor, np.full(tensor.shape, value))
+    return _fill(tensor, np.asarray(value))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
     """All 0: for biases. Weights of 0 make all units of a layer the same, for ever."""
     return constant_(tensor, 0.0)
+
+
+def zero_row_(tensor: Tensor, row: int) -> Tensor:
+    """One row 0: that of the padding in an embedding."""
+    if not isinstance(tensor.data, NoStorage):
+        tensor.data[row] = 0.0
+        tensor.touched()
+    return tensor
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -147,10 +156,15 @@ def _normal_below(x: float) -> float:
 def _draw(tensor: Tensor, values: Callable[[np.random.Generator], Any]) -> Tensor:
     if tensor.dtype.kind != "f":
         raise TypeError(f"init: random numbers do not fit into {tensor.dtype}; use a float dtype")
+    if isinstance(tensor.data, NoStorage):
+        return tensor
     return _fill(tensor, np.asarray(values(stream("init").next().generator())))
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
+    """Write values of the same shape, or one number; without storage there is nothing to fill."""
+    if isinstance(tensor.data, NoStorage):
+        return tensor
     tensor.data[...] = put(values.astype(tensor.dtype), tensor.device)
     tensor.touched()
     return tensor

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from tinygrad_llm import functional as F
 from tinygrad_llm.functional.arguments import axis_of, integer, tensor
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.sizes import probability, size
-from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
+from tinygrad_llm.nn.storage import room
+from tinygrad_llm.tensor import Tensor
 
 
 class Linear(Module):
@@ -30,11 +29,11 @@ class Linear(Module):
         self.in_features = size("Linear: in_features", in_features)
         self.out_features = size("Linear: out_features", out_features)
         bound = 1.0 / math.sqrt(max(in_features, 1))
-        self.weight = Parameter(np.empty((in_features, out_features), DEFAULT_DTYPE))
+        self.weight = Parameter(room(in_features, out_features))
         init.uniform_(self.weight, -bound, bound)
         self.bias = None
         if bias:
-            self.bias = Parameter(np.empty(out_features, DEFAULT_DTYPE))
+            self.bias = Parameter(room(out_features))
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Any, activation: str | None = None) -> Tensor:
@@ -63,10 +62,10 @@ class Embedding(Module):
             if not 0 <= padding_idx < num_embeddings:
                 last = num_embeddings - 1
                 raise IndexError(f"Embedding: padding_idx {padding_idx} is outside 0 … {last}")
-        self.weight = Parameter(np.empty((num_embeddings, embedding_dim), DEFAULT_DTYPE))
+        self.weight = Parameter(room(num_embeddings, embedding_dim))
         init.normal_(self.weight)
         if padding_idx is not None:
-            self.weight.data[padding_idx] = 0.0
+            init.zero_row_(self.weight, padding_idx)
 
     def forward(self, ids: Any) -> Tensor:
         return F.embedding(ids, self.weight, self.padding_idx)

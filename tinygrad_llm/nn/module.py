@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygrad_llm.backend.devices import is_array, put, to_host
+from tinygrad_llm.backend.storage import NoStorage
 from tinygrad_llm.graph import begin_call, end_call
+from tinygrad_llm.nn.storage import stored
 from tinygrad_llm.nn.summary import summary, tensors_in
 from tinygrad_llm.tensor import Tensor
 
@@ -21,9 +23,11 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True, dtype: Any = None):
-        super().__init__(data, requires_grad, dtype)
+        super().__init__(stored(data, dtype), requires_grad, dtype)
 
     def __repr__(self) -> str:
+        if isinstance(self.data, NoStorage):
+            return f"Parameter({self.shape}, no storage)"
         return f"Parameter{super().__repr__().removeprefix('Tensor')}"
 
 

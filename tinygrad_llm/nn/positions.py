@@ -15,7 +15,8 @@ from tinygrad_llm.backend.devices import put, to_host
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.sizes import pairs, size
-from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
+from tinygrad_llm.nn.storage import room
+from tinygrad_llm.tensor import Tensor
 
 
 def sinusoidal(positions: Any, width: int, base: float = 10000.0) -> np.ndarray:
@@ -51,7 +52,7 @@ class LearnedPositions(Module):
     def __init__(self, max_length: int, width: int):
         self.max_length = size("LearnedPositions: max_length", max_length, least=1)
         self.width = size("LearnedPositions: width", width, least=1)
-        self.weight = Parameter(np.empty((max_length, width), DEFAULT_DTYPE))
+        self.weight = Parameter(room(max_length, width))
         init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
