@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from functools import partial
 from typing import Any
 
 from tinygrad_llm import graph
@@ -55,7 +54,7 @@ class _Frame:
     def keep(self, node: graph.Node) -> Callable[[], tuple]:
         """In the place of what the op saved: a function that computes it again."""
         self.ops.append((node.op, node.outputs))
-        return partial(self.fetch, len(self.ops) - 1)
+        return _Later(self, len(self.ops) - 1)
 
     def close(self) -> None:
         """What was read must stay as it is now, or the second time would compute something else."""
@@ -85,6 +84,23 @@ class _Frame:
                 "it must compute the same from the same inputs"
             )
         return dict(enumerate(replay.saved))
+
+
+class _Later:
+    """What an op saved, computed again when it is asked for; until then only inputs are held."""
+
+    __slots__ = ("_frame", "_index")
+
+    def __init__(self, frame: _Frame, index: int):
+        self._frame, self._index = frame, index
+
+    def __call__(self) -> tuple:
+        return self._frame.fetch(self._index)
+
+    @property
+    def inputs(self) -> list:
+        """The raw arrays that the checkpoint was given."""
+        return [x.data for x in self._frame.inputs if isinstance(x, Tensor)]
 
 
 class _Replay:

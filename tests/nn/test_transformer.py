@@ -140,6 +140,8 @@ def test_dropout_is_off_in_eval_and_everywhere_in_training():
     assert module.attention.dropout == 0.4 == module.feed_forward.dropout.p
     assert module.attention_sum.dropout.p == 0.4 == module.feed_forward_sum.dropout.p
     assert layer(dropout=0.4, attention_dropout=0.0).attention.dropout == 0.0
+    units = layer(dropout=0.4, activation_dropout=0.1)
+    assert units.feed_forward.dropout.p == 0.1 and units.feed_forward_sum.dropout.p == 0.4
     assert np.abs(module(x).data - plain(x).data).max() > 0.1
     assert same_bits(module.eval()(x), plain(x))
 
@@ -188,6 +190,16 @@ def test_maps_are_kept_where_asked_for():
     assert [each.shape for each in maps] == [(2, 2, 3, 3), (2, 2, 3, 5)] * 2
     assert all(np.triu(own.data, 1).sum() == 0 for own in maps[::2])
     assert all((cross.data > 0).all() for cross in maps[1::2])
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_states_are_what_goes_into_each_block_and_the_output(norm):
+    encoder = nn.TransformerEncoder(2, 8, 2, norm=norm).astype("float64")
+    x, states = Tensor(drawn(2, 3, 8)), []
+    y = encoder(x, states=states)
+    assert [each.shape for each in states] == [(2, 3, 8)] * 3
+    assert states[0] is x and states[2] is y
+    assert same_bits(states[1], encoder.layers[0](x))
 
 
 def count(module: nn.Module) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
 
     `parameters()`, `state_dict()` and the like give the parameters themselves, within the block
     too; what is written into them there shows in the copies of the next block only. A `checkpoint`
-    in the block computes its part again in backward, which then has to be in the block too.
+    in the block computes its part again in backward, which then has to be in the block too; the
+    option gradient_checkpointing of the Transformers takes care of that itself.
     Raises TypeError for a dtype that is not floating point.
     """
     dtype = np.dtype(dtype)
@@ -57,3 +58,27 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
                 attributes[name] = p
         for copy in copies.values():
             del STAND_INS[id(copy)]
+
+
+def kept_copies(module: Module) -> Callable[[], AbstractContextManager[None]]:
+    """A context in which the module has the copies of its parameters that it has now, for what is
+    computed again after the block of `in_dtype`."""
+    places = [
+        (attributes, name, value)
+        for attributes in map(vars, module.modules())
+        for name, value in attributes.items()
+        if id(value) in STAND_INS
+    ]
+
+    @contextmanager
+    def again() -> Iterator[None]:
+        later = [(attributes, name, attributes[name]) for attributes, name, _ in places]
+        try:
+            for attributes, name, copy in places:
+                attributes[name] = copy
+            yield
+        finally:
+            for attributes, name, value in later:
+                attributes[name] = value
+
+    return again

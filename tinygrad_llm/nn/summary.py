@@ -90,11 +90,12 @@ def _measured(module: Any, inputs: tuple, options: dict) -> list[str]:
 def saved_bytes(nodes: list[graph.Node], module: Any, given: tuple = ()) -> int:
     """Bytes of the arrays that the tape holds beside the parameters; shared memory counts once.
 
-    Of an input that is a part of something larger, the part counts.
+    Of an input that is a part of something larger, the part counts; of a checkpoint, its inputs.
     """
     sizes: dict[int, int] = {}
     for node in nodes:
-        for value in node.saved if type(node.saved) is tuple else ():
+        later = getattr(node.saved, "inputs", ())
+        for value in node.saved if type(node.saved) is tuple else later:
             array = value.value if type(value) is Cached else value
             if is_array(array):
                 owner, size = _owner(array)

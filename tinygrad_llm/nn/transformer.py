@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_llm.checkpoint import checkpoint
 from tinygrad_llm.nn.attention import MultiHeadAttention
 from tinygrad_llm.nn.cache import KeyValueCache, LayerCache
 from tinygrad_llm.nn.containers import ModuleList
@@ -19,6 +20,7 @@ from tinygrad_llm.nn.layers import Dropout, Linear
 from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.normalization import LayerNorm
 from tinygrad_llm.nn.positions import Rotary
+from tinygrad_llm.nn.precision import kept_copies
 from tinygrad_llm.nn.sizes import one_of, size
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
 
@@ -69,10 +71,11 @@ class Residual(Module):
 class TransformerLayer(Module):
     """One block: self-attention, cross-attention in a decoder of an encoder–decoder, feed-forward.
 
-    d_model, nhead: D and H. dim_feedforward: 4·D if not said. dropout: of what goes into each sum
-    and of the hidden units; attention_dropout: of the maps, the same if not said. norm: see
-    `Residual`. causal: no token sees a later one. cross: it also asks the encoder's output.
-    num_kv_heads, rotary: of the tokens' own attention, see `MultiHeadAttention`.
+    d_model, nhead: D and H. dim_feedforward: 4·D if not said. dropout: of what goes into each sum;
+    attention_dropout: of the maps, and activation_dropout: of the hidden units, the same if not
+    said (BERT and GPT-2 have none there). norm: see `Residual`. causal: no token sees a
+    later one. cross: it also asks the encoder's output. num_kv_heads, rotary: of the tokens' own
+    attention, see `MultiHeadAttention`.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class TransformerLayer(Module):
         *,
         dropout: float = 0.0,
         attention_dropout: float | None = None,
+        activation_dropout: float | None = None,
         activation: str = "relu",
         norm: str = "post",
         eps: float = 1e-5,
@@ -93,6 +97,7 @@ class TransformerLayer(Module):
     ):
         hidden = 4 * d_model if dim_feedforward is None else dim_feedforward
         on_maps = dropout if attention_dropout is None else attention_dropout
+        on_units = dropout if activation_dropout is None else activation_dropout
         self.causal = causal
 
         def residual() -> Residual:
@@ -106,7 +111,7 @@ class TransformerLayer(Module):
         if cross:
             self.cross_attention = MultiHeadAttention(d_model, nhead, dropout=on_maps)
             self.cross_attention_sum = residual()
-        self.feed_forward = FeedForward(d_model, hidden, activation, dropout)
+        self.feed_forward = FeedForward(d_model, hidden, activation, on_units)
         self.feed_forward_sum = residual()
 
     def forward(
@@ -147,10 +152,23 @@ def _attended(attention: MultiHeadAttention, maps: list | None, *inputs: Any, **
 
 class TransformerStack(Module):
     """Blocks one after the other, and a last norm where they are "pre"; the arguments are those of
-    `TransformerLayer`."""
+    `TransformerLayer`.
 
-    def __init__(self, num_layers: int, d_model: int, nhead: int, *sizes: Any, **options: Any):
+    gradient_checkpointing: backward computes each block again from what came into it, which is then
+    all that the tape keeps of it: the same bits, for about a third more time (Chen et al. 2016).
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        d_model: int,
+        nhead: int,
+        *sizes: Any,
+        gradient_checkpointing: bool = False,
+        **options: Any,
+    ):
         size("num_layers", num_layers, least=1)
+        self.gradient_checkpointing = gradient_checkpointing
         layers = (TransformerLayer(d_model, nhead, *sizes, **options) for _ in range(num_layers))
         self.layers = ModuleList(layers)
         last = options.get("norm", "post") == "pre"
@@ -162,12 +180,38 @@ class TransformerStack(Module):
         memory: Tensor | None = None,
         *,
         cache: KeyValueCache | None = None,
+        states: list | None = None,
         **how: Any,
     ) -> Tensor:
-        """x (B, T, D) -> (B, T, D); arguments as for `TransformerLayer`, cache for all layers."""
+        """x (B, T, D) -> (B, T, D); arguments as for `TransformerLayer`, cache for all layers.
+
+        states: a list that takes x, and what each block gives, the last one's after the last norm.
+        """
+        run = _checkpointed if self.gradient_checkpointing else Module.__call__
         for i, layer in enumerate(self.layers):
-            x = layer(x, memory, cache=None if cache is None else cache[i], **how)
-        return x if self.norm is None else self.norm(x)
+            if states is not None:
+                states.append(x)
+            x = run(layer, x, memory, cache=None if cache is None else cache[i], **how)
+        x = x if self.norm is None else self.norm(x)
+        if states is not None:
+            states.append(x)
+        return x
+
+
+def _checkpointed(layer: Module, *inputs: Any, maps: list | None = None, **how: Any) -> Tensor:
+    """The same, computed again in backward: then too in the dtype of now, and with a list of its
+    own for the maps."""
+    again = kept_copies(layer)
+
+    def run(*inputs: Any) -> tuple[Tensor, list | None]:
+        own: list | None = None if maps is None else []
+        with again():
+            return layer(*inputs, maps=own, **how), own
+
+    y, own = checkpoint(run, *inputs)
+    if maps is not None:
+        maps.extend(own)
+    return y
 
 
 class TransformerEncoder(TransformerStack):
