@@ -109,7 +109,7 @@ def test_logits_are_computed_when_they_are_asked_for(monkeypatch):
     assert not calls
     assert output.logits is output.logits and calls == [(2, 5, 8)]
     kept = model(words, logits_to_keep=2)
-    assert kept.hidden_states.shape == (2, 5, 8)
+    assert kept.last_hidden_state.shape == (2, 5, 8)
     close(kept.logits, output.logits[:, -2:], 1e-13)
     assert calls[1:] == [(2, 2, 8)] and output.logits.shape == (2, 5, WORDS)
 
@@ -127,7 +127,7 @@ def test_the_gradient_of_the_shared_matrix_is_the_sum_of_both_uses():
     both = grad(model(words, labels=words).loss, model.tokens.weight)
     read, written = (Tensor(model.tokens.weight.data, requires_grad=True) for _ in range(2))
     model.tokens.register_forward_hook(lambda *_: F.embedding(words, read))
-    x = model(words).hidden_states[:, :-1]
+    x = model(words).last_hidden_state[:, :-1]
     loss = F.linear_cross_entropy(x, written, words[:, 1:], transposed=True)
     parts = grad(loss, [read, written])
     close(both, parts[0] + parts[1], 1e-12)

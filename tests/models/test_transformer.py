@@ -103,7 +103,7 @@ def test_settings_come_to_their_parts():
 def test_the_last_scores_alone():
     model, states = translator(), Tensor(drawn(2, 3, 8))
     output = model.decode(ids(2, 5), states, logits_to_keep=1)
-    assert output.logits.shape == (2, 1, WORDS) and output.hidden_states.shape == (2, 5, 8)
+    assert output.logits.shape == (2, 1, WORDS) and output.last_hidden_state.shape == (2, 5, 8)
     close(output.logits, model.decode(ids(2, 5), states).logits[:, -1:], 1e-13)
 
 
@@ -116,7 +116,7 @@ def test_one_matrix_serves_source_target_and_head():
     before = np.concatenate([np.ones((2, 1), int), labels[:, :-1]], axis=1)
     rows = iter([F.embedding(source, uses[0]), F.embedding(before, uses[1])])
     model.source.register_forward_hook(lambda *_: next(rows))
-    x = model(source, decoder_input_ids=before).hidden_states
+    x = model(source, decoder_input_ids=before).last_hidden_state
     loss = F.linear_cross_entropy(x, uses[2], labels, transposed=True)
     parts = grad(loss, uses)
     close(both, parts[0] + parts[1] + parts[2], 1e-12)

@@ -16,6 +16,13 @@ from tinygrad_llm.tensor import Tensor
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "none")
 
+PRESETS: dict[str, dict[str, int]] = {
+    "tiny": {"n_layer": 2, "n_embd": 128, "n_head": 2},
+    "mini": {"n_layer": 4, "n_embd": 256, "n_head": 4},
+    "base": {"n_layer": 12, "n_embd": 768, "n_head": 12},
+}
+"""Sizes by name; all else is as in `GPT2Config`."""
+
 
 @dataclass(frozen=True)
 class GPT2Config:
@@ -24,7 +31,8 @@ class GPT2Config:
     vocab_size V; n_positions: the longest text; n_embd D; n_layer; n_head H; n_inner: 4·D if None;
     resid_pdrop, embd_pdrop, attn_pdrop: dropout of sublayers, embeddings and attention weights;
     n_kv_head: heads of keys and values, n_head if None; positions: "learned" as GPT-2 has them,
-    "sinusoidal", "rotary", "none".
+    "sinusoidal", "rotary", "none". gradient_checkpointing: less memory for more time, see
+    `nn.TransformerDecoder`.
     """
 
     vocab_size: int = 50257
@@ -41,9 +49,19 @@ class GPT2Config:
     initializer_range: float = 0.02
     n_kv_head: int | None = None
     positions: str = "learned"
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         one_of("GPT2Config: positions", self.positions, POSITIONS)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> GPT2Config:
+        """A known size, "tiny", "mini" or "base", with changes by name. ValueError for another.
+
+        "base" is GPT-2's smallest, 124,439,808 parameters; the others are as deep and wide as the
+        BERTs of these names (Turc et al. 2019).
+        """
+        return cls(**{**PRESETS[one_of("GPT2Config: preset", name, tuple(PRESETS))], **changes})
 
 
 class GPT2LMHeadModel(nn.Module):
@@ -67,11 +85,13 @@ class GPT2LMHeadModel(nn.Module):
             config.n_inner,
             dropout=config.resid_pdrop,
             attention_dropout=config.attn_pdrop,
+            activation_dropout=0.0,
             activation=config.activation_function,
             norm="pre",
             eps=config.layer_norm_epsilon,
             num_kv_heads=config.n_kv_head,
             rotary=rotary,
+            gradient_checkpointing=config.gradient_checkpointing,
         )
         self._initialize(config)
 
@@ -84,6 +104,7 @@ class GPT2LMHeadModel(nn.Module):
         cache: nn.KeyValueCache | None = None,
         logits_to_keep: int = 0,
         output_attentions: bool = False,
+        output_hidden_states: bool = False,
     ) -> LanguageModelOutput:
         """input_ids (B, T) -> `.logits` (B, T, V), and with labels (B, T) the mean loss.
 
@@ -105,9 +126,12 @@ class GPT2LMHeadModel(nn.Module):
         position_ids = to_host(integers(position_ids))  # once, for all layers
         x = self.dropout(x if self.positions is None else self.positions(x, position_ids))
         maps: list | None = [] if output_attentions else None
-        x = self.decoder(x, mask=attention_mask, positions=position_ids, cache=cache, maps=maps)
+        states: list | None = [] if output_hidden_states else None
+        how = {"mask": attention_mask, "positions": position_ids, "maps": maps, "states": states}
+        x = self.decoder(x, cache=cache, **how)
         loss, targets = (None, None) if labels is None else self._loss(x, labels)
-        return LanguageModelOutput(x, self._head(), logits_to_keep, loss, targets, maps)
+        scores = self._head().scores
+        return LanguageModelOutput(x, scores, logits_to_keep, loss, targets, maps, states)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache, for texts that grow token by token."""

@@ -1,7 +1,9 @@
-"""What language models answer: the loss, and logits that are computed when they are asked for."""
+"""What models answer: losses, and logits of a vocabulary that are computed when asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional as F
@@ -29,9 +31,21 @@ class Head(NamedTuple):
         return loss, int((labels != IGNORED).sum())
 
 
-class LanguageModelOutput:
+class _Output:
+    """What is in it without computing logits, for `Module.__call__` and `summary`."""
+
+    loss: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """The loss, or, where there is none, all else that was computed."""
+        found = [value for value in vars(self).values() if isinstance(value, Tensor)]
+        return found if self.loss is None else [self.loss]
+
+
+class LanguageModelOutput(_Output):
     """loss: the mean over the counted targets, or None without labels. targets: how many there are.
-    hidden_states (B, T, D): the last layer's. attentions: maps (B, H, T, S), where asked for.
+    last_hidden_state (B, T, D). hidden_states, where asked for: what went into the first block and
+    came out of each, (B, T, D). attentions, where asked for: maps (B, H, T, S).
 
     A vocabulary of 50,000 makes logits the largest array of all, and training does not need them:
     `.logits` (B, T, V) are computed when they are first asked for.
@@ -39,33 +53,113 @@ class LanguageModelOutput:
 
     def __init__(
         self,
-        hidden_states: Tensor,
-        head: Head,
+        last_hidden_state: Tensor,
+        scores: Callable[[Tensor], Tensor],
         logits_to_keep: int = 0,
         loss: Tensor | None = None,
         targets: int | None = None,
         attentions: Any = None,
+        hidden_states: list[Tensor] | None = None,
     ):
-        self.hidden_states = hidden_states
+        self.last_hidden_state = last_hidden_state
         self.loss = loss
         self.targets = targets
         self.attentions = attentions
-        self._head, self._kept = head, logits_to_keep
+        self.hidden_states = hidden_states
+        self._scores, self._kept = scores, logits_to_keep
         self._logits: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
         """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`."""
         if self._logits is None:
-            x = self.hidden_states
-            self._logits = self._head.scores(x[:, -self._kept :] if self._kept else x)
+            x = self.last_hidden_state
+            self._logits = self._scores(x[:, -self._kept :] if self._kept else x)
         return self._logits
 
-    def tensors(self) -> list[Tensor]:
-        """What there is without computing logits: the loss, or else the hidden states."""
-        return [self.hidden_states] if self.loss is None else [self.loss]
+
+Counted = tuple[Tensor | None, int | None]
+"""A mean loss and over how many targets it is; None and None without labels."""
+
+
+class PretrainingOutput(LanguageModelOutput):
+    """A LanguageModelOutput of BERT's two tasks at once; loss = mlm_loss + nsp_loss, each of them
+    None where its labels are  (G12).
+
+    targets: hidden words that count; nsp_targets: pairs that do: what each mean is over.
+    seq_relationship_logits (B, 2): the scores of "follows" and "does not".
+    """
+
+    def __init__(
+        self,
+        last_hidden_state: Tensor,
+        scores: Callable[[Tensor], Tensor],
+        seq_relationship_logits: Tensor,
+        words: Counted = (None, None),
+        pairs: Counted = (None, None),
+        **rest: Any,
+    ):
+        losses = [loss for loss, _ in (words, pairs) if loss is not None]
+        loss = losses[0] + losses[1] if len(losses) == 2 else next(iter(losses), None)
+        super().__init__(last_hidden_state, scores, loss=loss, **rest)
+        self.seq_relationship_logits = seq_relationship_logits
+        self.mlm_loss, self.targets = words
+        self.nsp_loss, self.nsp_targets = pairs
+
+
+@dataclass
+class EncoderOutput(_Output):
+    """last_hidden_state (B, T, D), pooler_output (B, D) where there is a pooler; hidden_states and
+    attentions where asked for, as in LanguageModelOutput."""
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: list[Tensor] | None = None
+    attentions: list[Tensor] | None = None
+
+
+@dataclass
+class ClassifierOutput(_Output):
+    """logits (B, classes) of texts or (B, T, classes) of words; the mean loss, or None without
+    labels; hidden_states and attentions where asked for."""
+
+    logits: Tensor
+    loss: Tensor | None = None
+    hidden_states: list[Tensor] | None = None
+    attentions: list[Tensor] | None = None
+
+
+@dataclass
+class QuestionAnsweringOutput(_Output):
+    """start_logits, end_logits (B, T): scores of the places where the answer begins and ends; the
+    mean loss, or None without labels; hidden_states and attentions where asked for."""
+
+    start_logits: Tensor
+    end_logits: Tensor
+    loss: Tensor | None = None
+    hidden_states: list[Tensor] | None = None
+    attentions: list[Tensor] | None = None
 
 
 def integers(ids: Any) -> Any:
     """Ids, labels or masks as a raw array."""
     return as_array(ids.data if isinstance(ids, Tensor) else ids)
+
+
+def class_labels(what: str, labels: Any, shape: tuple[int, ...], classes: int) -> Any:
+    """Labels as a raw array of integers: each a class, or −100.
+
+    Raises ValueError for another shape, TypeError for what are no integers, IndexError for a class
+    that does not exist; `what` names them.
+    """
+    labels = integers(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{what} are {labels.dtype}: classes are integers")
+    if labels.shape != shape:
+        raise ValueError(f"{what} {labels.shape}, expected {shape}")
+    wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
+    if wrong.size:
+        raise IndexError(
+            f"{what}: {int(wrong[0])} is outside 0 … {classes - 1}; {IGNORED} does not count"
+        )
+    return labels

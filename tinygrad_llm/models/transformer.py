@@ -96,7 +96,8 @@ class Transformer(nn.Module):
         states = self.encode(input_ids, attention_mask, maps.get("encoder"))
         output = self.decode(decoder_input_ids, states, attention_mask, maps=maps.get("decoder"))
         if labels is not None:
-            output.loss, output.targets = self._head().loss(output.hidden_states, integers(labels))
+            x = output.last_hidden_state
+            output.loss, output.targets = self._head().loss(x, integers(labels))
         output.attentions = maps or None
         return output
 
@@ -123,7 +124,7 @@ class Transformer(nn.Module):
         if len(x) != len(states):
             raise ValueError(f"Transformer: {len(x)} targets for {len(states)} sources")
         x = self.decoder(x, states, memory_mask=attention_mask, cache=cache, maps=maps)
-        return LanguageModelOutput(x, self._head(), logits_to_keep)
+        return LanguageModelOutput(x, self._head().scores, logits_to_keep)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache for `decode`."""
@@ -155,7 +156,7 @@ class Transformer(nn.Module):
         for name, parameter in self.named_parameters():
             if id(parameter) in embeddings:
                 nn.init.normal_(parameter, std=self.config.d_model**-0.5)
-                parameter.data[self.config.pad_token_id] = 0.0
+                nn.init.zero_row_(parameter, self.config.pad_token_id)
             elif parameter.ndim == 2 and not name.startswith("positions"):
                 nn.init.xavier_uniform_(parameter)
             elif name.endswith("bias"):
