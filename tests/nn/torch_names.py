@@ -87,3 +87,34 @@ def gpt2(torch: Arrays) -> Arrays:
         mine |= prefixed("feed_forward_sum.norm.", under("ln_2.", theirs))
         ours |= prefixed(f"decoder.layers.{i}.", mine)
     return ours
+
+
+BERT = {
+    "embeddings.word_embeddings": "embeddings.words",
+    "embeddings.position_embeddings": "embeddings.positions",
+    "embeddings.token_type_embeddings": "embeddings.segments",
+    "embeddings.LayerNorm": "embeddings.norm",
+    "encoder.layer.": "encoder.layers.",
+    "attention.self.": "attention.",
+    "attention.output.dense": "attention.out",
+    "attention.output.LayerNorm": "attention_sum.norm",
+    "intermediate.dense": "feed_forward.up",
+    "output.dense": "feed_forward.down",
+    "output.LayerNorm": "feed_forward_sum.norm",
+    "cls.predictions.transform.dense": "predictions.dense",
+    "cls.predictions.transform.LayerNorm": "predictions.norm",
+    "cls.predictions.bias": "predictions.bias",
+    "cls.seq_relationship": "seq_relationship",
+}
+"""Parts of names, each replaced where it stands, in this order."""
+
+
+def bert(torch: Arrays) -> Arrays:
+    """Of transformers' BERT with any head."""
+    ours = {}
+    for name, array in torch.items():
+        turned = array.ndim == 2 and "embeddings" not in name
+        for theirs, mine in BERT.items():
+            name = name.replace(theirs, mine)
+        ours[name] = array.T if turned else array
+    return ours
