@@ -26,6 +26,13 @@ def gpt2(**options: Any) -> models.GPT2LMHeadModel:
     return livelier(models.GPT2LMHeadModel(models.GPT2Config(**{**sizes, **options})))
 
 
+def bert(kind: str = "BertForPreTraining", **options: Any) -> Any:
+    manual_seed(0)
+    sizes = {"vocab_size": WORDS, "hidden_size": 8, "num_hidden_layers": 2, "intermediate_size": 12}
+    sizes |= {"num_attention_heads": 2, "max_position_embeddings": 12}
+    return livelier(getattr(models, kind)(models.BertConfig(**{**sizes, **options})))
+
+
 def translator(**options: Any) -> models.Transformer:
     manual_seed(0)
     sizes = {"vocab_size": WORDS, "d_model": 8, "nhead": 2, "encoder_layers": 2}

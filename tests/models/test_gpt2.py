@@ -140,6 +140,15 @@ def test_attention_maps_where_asked_for():
     assert gpt2()(ids(2, 5)).attentions is None
 
 
+def test_states_where_asked_for():
+    model, words = gpt2(), ids(2, 5)
+    output = model(words, output_hidden_states=True)
+    assert [each.shape for each in output.hidden_states] == [(2, 5, 8)] * 3
+    assert output.hidden_states[-1] is output.last_hidden_state
+    assert same_bits(output.hidden_states[0], model.positions(model.tokens(words), np.arange(5)))
+    assert model(words).hidden_states is None
+
+
 def parameters_of(c: models.GPT2Config) -> int:
     """Embeddings, L blocks of 12 D² + 13 D, and the last norm: the head is tied."""
     d = c.n_embd
@@ -154,6 +163,28 @@ def test_numbers_of_parameters():
     # Without learned positions, and with five hidden units: 4 D² + 4 D, 10 D + 5 + D, 4 D a block.
     narrow = 13 * 8 + 2 * (288 + 93 + 32) + 16
     assert count(gpt2(positions="rotary", n_inner=5)) == narrow
+
+
+def test_presets():
+    assert parameters_of(models.GPT2Config.preset("base")) == 124_439_808
+    assert models.GPT2Config.preset("base") == models.GPT2Config()
+    mini = models.GPT2Config.preset("mini", vocab_size=50)
+    assert (mini.n_layer, mini.n_embd, mini.n_head, mini.vocab_size) == (4, 256, 4, 50)
+    tiny = models.GPT2Config.preset("tiny", n_layer=3)
+    assert (tiny.n_layer, tiny.n_embd, tiny.n_head, tiny.vocab_size) == (3, 128, 2, 50257)
+    with pytest.raises(ValueError, match="preset 'huge' is not one of tiny, mini, base"):
+        models.GPT2Config.preset("huge")
+
+
+def test_checkpoints_give_the_same_bits():
+    found = []
+    for on in (False, True):
+        model, words = gpt2(gradient_checkpointing=on).train(), ids(2, 5)
+        assert model.decoder.gradient_checkpointing is on
+        manual_seed(1)
+        output = model(words, labels=words)
+        found.append([output.loss, *grad(output.loss, list(model.parameters()))])
+    assert all(map(same_bits, *found))
 
 
 def test_how_it_begins():
@@ -187,6 +218,7 @@ def test_settings_come_to_their_parts():
     block = model.decoder.layers[0]
     assert model.dropout.p == 0.25 and block.attention.dropout == 0.75
     assert block.attention_sum.dropout.p == block.feed_forward_sum.dropout.p == 0.5
+    assert block.feed_forward.dropout.p == 0.0
     assert model.decoder.norm.eps == block.attention_sum.norm.eps == 0.125
     assert block.feed_forward.up.out_features == 5 and block.feed_forward.activation == "relu"
 

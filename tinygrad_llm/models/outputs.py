@@ -86,7 +86,7 @@ class PretrainingOutput(LanguageModelOutput):
     """A LanguageModelOutput of BERT's two tasks at once; loss = mlm_loss + nsp_loss, each of them
     None where its labels are  (G12).
 
-    targets: hidden words that count; nsp_targets: pairs that do: what each mean is over.
+    targets: hidden words that count, or pairs where they alone have labels; nsp_targets: pairs.
     seq_relationship_logits (B, 2): the scores of "follows" and "does not".
     """
 
@@ -105,6 +105,8 @@ class PretrainingOutput(LanguageModelOutput):
         self.seq_relationship_logits = seq_relationship_logits
         self.mlm_loss, self.targets = words
         self.nsp_loss, self.nsp_targets = pairs
+        if self.targets is None:
+            self.targets = self.nsp_targets
 
 
 @dataclass

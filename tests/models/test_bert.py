@@ -1,0 +1,433 @@
+"""Tests of BERT and its pretraining: who gets a gradient, padding, places, labels, tying, sizes."""
+
+from __future__ import annotations
+
+import gc
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from tests.engine.common import same_bits
+from tests.models.common import WORDS, bert, close, count, ids
+from tinygrad_llm import Tensor, grad, manual_seed, models, nn, no_grad, optim
+from tinygrad_llm import functional as F
+from tinygrad_llm.models.bert_heads import MaskedLanguageHead
+from tinygrad_llm.testing import strict_cupy
+from tinygrad_llm.training import Trainer, TrainingArguments
+
+TYPES = np.array([[0, 0, 1, 1, 1, 1]] * 3)
+HIDDEN = np.zeros((3, 6), bool)
+HIDDEN[[0, 0, 2], [1, 4, 3]] = True
+LABELS = np.where(HIDDEN, ids(3, 6, seed=5), -100)
+FOLLOWS = np.array([0, 1, 1])
+
+
+def pretrained(model, words, **options):
+    """One call with all labels."""
+    how = {"token_type_ids": TYPES, "labels": LABELS, "next_sentence_label": FOLLOWS}
+    return model(words, **{**how, **options})
+
+
+def states_of(model) -> list[Tensor]:
+    """A list that takes what the encoder gives, as a leaf of which gradients may be asked."""
+    found: list[Tensor] = []
+
+    def hook(_, __, y):
+        found.append(Tensor(y.data, requires_grad=True))
+        return found[-1]
+
+    model.bert.encoder.register_forward_hook(hook)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM"])
+def test_words_that_are_not_hidden_get_no_gradient_from_the_task(kind):
+    model = bert(kind)
+    states, output = states_of(model), None
+    output = model(ids(3, 6), labels=LABELS)
+    g = grad(output.loss, states[0]).data
+    assert (g[~HIDDEN] == 0.0).all() and (np.abs(g[HIDDEN]).max(axis=-1) > 0).all()
+    assert output.targets == 3
+
+
+def test_the_transform_sees_the_hidden_words_alone():
+    model, seen = bert(), []
+    model.predictions.dense.register_forward_hook(lambda _, x, __: seen.append(x[0].shape))
+    output = pretrained(model, ids(3, 6))
+    output.loss.backward()
+    assert seen == [(3, 8)]
+    assert output.logits.shape == (3, 6, WORDS) and output.logits is output.logits
+    assert seen == [(3, 8), (3, 6, 8)]
+
+
+def test_the_loss_of_hidden_words_is_the_cross_entropy_of_the_logits():
+    output = pretrained(bert(), ids(3, 6))
+    scores = output.logits.reshape(-1, WORDS)
+    close(output.mlm_loss, F.cross_entropy(scores, LABELS.reshape(-1)), 1e-13)
+    close(output.nsp_loss, F.cross_entropy(output.seq_relationship_logits, FOLLOWS), 1e-13)
+
+
+def test_both_classes_of_pairs_get_a_gradient():
+    model, words = bert(), ids(3, 6)
+    weight = model.seq_relationship.weight
+    g = {f: grad(model(words, next_sentence_label=[f] * 3).loss, weight).data for f in (0, 1)}
+    for each in g.values():
+        assert (np.abs(each).max(axis=0) > 1e-4).all()
+    assert not np.allclose(g[0], g[1])
+    both = pretrained(model, words)
+    bias = grad(both.loss, model.seq_relationship.bias).data
+    assert (np.abs(bias) > 1e-4).all()
+    first = grad(pretrained(model, words, next_sentence_label=1 - FOLLOWS).loss, weight).data
+    assert not np.allclose(first, grad(pretrained(model, words).loss, weight).data)
+
+
+def test_a_pair_that_does_not_count_gets_no_gradient():
+    model = bert()
+    states = states_of(model)
+    output = model(ids(3, 6), next_sentence_label=[0, -100, 1])
+    g = grad(output.loss, states[0]).data
+    assert (g[1] == 0.0).all() and (g[:, 1:] == 0.0).all()  # the pooler reads the first token
+    assert np.abs(g[[0, 2], 0]).max() > 0 and output.targets == output.nsp_targets == 2
+
+
+@pytest.mark.parametrize("kind", ["int", "bool"])
+def test_padding_changes_no_score_no_loss_and_no_gradient(kind):
+    model, words = bert(), ids(3, 6)
+    more = ((0, 0), (0, 4))
+    padded = {
+        "attention_mask": np.pad(np.ones((3, 6)), more).astype(kind),
+        "token_type_ids": np.pad(TYPES, more),
+        "labels": np.pad(LABELS, more, constant_values=-100),
+    }
+    alone, found = pretrained(model, words), pretrained(model, np.pad(words, more), **padded)
+    close(found.logits[:, :6], alone.logits, 1e-12)
+    close(found.seq_relationship_logits, alone.seq_relationship_logits, 1e-12)
+    close(found.loss, alone.loss, 1e-12)
+    parameters = list(model.parameters())
+    for a, b in zip(grad(found.loss, parameters), grad(alone.loss, parameters)):
+        close(a, b, 1e-12)
+    without = pretrained(model, np.pad(words, more), **{**padded, "attention_mask": None})
+    assert np.abs(without.logits.data[:, :6] - alone.logits.data).max() > 1e-3
+
+
+def test_every_word_sees_both_sides():
+    model, words = bert("BertModel"), ids(1, 5)
+    rows = Tensor(model.embeddings.words(words).data, requires_grad=True)
+    model.embeddings.words.register_forward_hook(lambda *_: rows)
+    x = model(words).last_hidden_state
+    for i in range(5):
+        g = grad(x[0, i, 0], rows, retain_graph=True).data
+        assert (np.abs(g[0]).max(axis=-1) > 1e-6).all()
+
+
+def test_segments_matter_and_are_those_of_the_first_text_where_not_said():
+    model, words = bert("BertModel"), ids(3, 6)
+    first = model(words).last_hidden_state
+    assert same_bits(first, model(words, token_type_ids=np.zeros((3, 6), int)).last_hidden_state)
+    found = model(words, token_type_ids=TYPES).last_hidden_state
+    assert (np.abs(found.data - first.data).max(axis=-1) > 1e-3).all()
+    g = grad(found.sum(axis=-1)[0, 0] + 0.0, model.embeddings.segments.weight).data
+    assert (np.abs(g).max(axis=-1) > 0).all()
+
+
+def test_words_that_change_places_with_their_positions_change_their_states_alone():
+    model, words = bert("BertModel"), ids(3, 6)
+    order, places = np.array([3, 0, 5, 1, 4, 2]), np.arange(6)
+    mask = np.array([[1, 1, 1, 0, 1, 1]] * 3)
+    expected = model(words, mask, TYPES, places).last_hidden_state
+    moved = model(words[:, order], mask[:, order], TYPES[:, order], places[order])
+    close(moved.last_hidden_state, expected[:, order], 1e-12)
+    stays = model(words[:, order], mask[:, order], TYPES[:, order]).last_hidden_state
+    assert np.abs(stays.data - expected.data[:, order]).max() > 1e-3
+
+
+def test_the_row_of_padding_gets_no_gradient_as_an_input_but_as_a_word_that_is_guessed():
+    model, words = bert(), ids(3, 6)
+    words[0, 2] = 0
+    weight = model.bert.embeddings.words.weight
+    pooled = grad(model(words, next_sentence_label=FOLLOWS).loss, weight).data
+    assert not pooled[0].any() and pooled[words[0, 1]].any()
+    assert grad(model(words, labels=LABELS).loss, weight).data[0].any()
+    free = bert(pad_token_id=None)
+    g = grad(free(words, next_sentence_label=FOLLOWS).loss, free.bert.embeddings.words.weight)
+    assert g.data[0].any()
+
+
+def test_the_losses_add_up_and_one_kind_of_labels_is_enough():
+    model, words = bert(), ids(3, 6)
+    both = pretrained(model, words)
+    assert same_bits(both.loss, both.mlm_loss + both.nsp_loss)
+    assert (both.targets, both.nsp_targets) == (3, 3)
+    hidden = pretrained(model, words, next_sentence_label=None)
+    assert same_bits(hidden.loss, both.mlm_loss) and hidden.nsp_loss is None
+    pairs = pretrained(model, words, labels=None)
+    assert same_bits(pairs.loss, both.nsp_loss) and pairs.mlm_loss is None
+    assert hidden.targets == pairs.targets == 3 and hidden.nsp_targets is None
+    assert model(words).loss is None is model(words).targets
+    nothing = model(words, labels=np.full((3, 6), -100), next_sentence_label=[-100] * 3)
+    assert nothing.loss.item() == 0.0 and (nothing.targets, nothing.nsp_targets) == (0, 0)
+    assert all(not g.data.any() for g in grad(nothing.loss, list(model.parameters())))
+
+
+def test_the_gradient_of_the_shared_matrix_is_the_sum_of_both_uses():
+    model, words = bert("BertForMaskedLM"), ids(3, 6)
+    embeddings = model.bert.embeddings
+    both = grad(model(words, labels=LABELS).loss, embeddings.words.weight)
+    read, written = (Tensor(embeddings.words.weight.data, requires_grad=True) for _ in range(2))
+    embeddings.words.register_forward_hook(lambda *_: F.embedding(words, read, 0))
+    x = model.bert(words).last_hidden_state
+    parts = grad(model.predictions.loss(x, written, LABELS)[0], [read, written])
+    close(both, parts[0] + parts[1], 1e-12)
+    assert all(np.abs(part.data).max() > 1e-3 for part in parts)
+
+
+def test_maps_and_states_where_asked_for():
+    model, words = bert(), ids(3, 6)
+    asked = pretrained(model, words, output_attentions=True, output_hidden_states=True)
+    assert [each.shape for each in asked.attentions] == [(3, 2, 6, 6)] * 2
+    assert [each.shape for each in asked.hidden_states] == [(3, 6, 8)] * 3
+    assert asked.hidden_states[-1] is asked.last_hidden_state
+    assert same_bits(asked.hidden_states[0], model.bert.embeddings(words, TYPES))
+    plain = model(words)
+    assert plain.attentions is None is plain.hidden_states
+
+
+def parameters_of(c: models.BertConfig, pooler: bool = True) -> int:
+    """Embeddings and their norm, L blocks, and the pooler."""
+    d, h = c.hidden_size, c.intermediate_size
+    rows = c.vocab_size + c.max_position_embeddings + c.type_vocab_size
+    block = 4 * d * d + 4 * d + 2 * d * h + h + d + 4 * d
+    return rows * d + 2 * d + c.num_hidden_layers * block + (d * d + d if pooler else 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("BertModel", 0),
+        ("BertForPreTraining", 8 * 8 + 3 * 8 + WORDS + 18),
+        ("BertForNextSentencePrediction", 18),
+        ("BertForSequenceClassification", 18),
+        ("BertForMaskedLM", 8 * 8 + 3 * 8 + WORDS),
+        ("BertForTokenClassification", 18),
+        ("BertForQuestionAnswering", 18),
+    ],
+)
+def test_numbers_of_parameters(kind, head):
+    pooler = kind not in (
+        *("BertForMaskedLM", "BertForTokenClassification"),
+        "BertForQuestionAnswering",
+    )
+    model = bert(kind)
+    assert count(model) == parameters_of(model.config, pooler) + head
+
+
+def test_presets():
+    assert parameters_of(models.BertConfig.preset("base")) == 109_482_240
+    assert models.BertConfig.preset("base") == models.BertConfig()
+    mini = models.BertConfig.preset("mini", vocab_size=50, hidden_dropout_prob=0.0)
+    sizes = (mini.num_hidden_layers, mini.hidden_size, mini.num_attention_heads)
+    assert sizes == (4, 256, 4) and mini.intermediate_size == 1024
+    assert (mini.vocab_size, mini.hidden_dropout_prob) == (50, 0.0)
+    assert models.BertConfig.preset("tiny", intermediate_size=7).intermediate_size == 7
+    with pytest.raises(ValueError, match="preset 'huge' is not one of tiny, mini, base"):
+        models.BertConfig.preset("huge")
+    with pytest.raises(TypeError, match="n_layer"):
+        models.BertConfig.preset("tiny", n_layer=3)
+
+
+def test_how_it_begins():
+    """Weights normal, cut off at two deviations of 0.02; biases and the padding's row 0."""
+    manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 64, "num_attention_heads": 4}
+    config = models.BertConfig.preset("tiny", intermediate_size=256, **sizes)
+    model = models.BertForPreTraining(config)
+    for name, p in model.named_parameters():
+        if p.ndim == 1:
+            assert (p.data == float("norm.weight" in name)).all(), name
+        else:
+            assert np.abs(p.data).max() <= 0.04 + 1e-8, name
+            wide = p.size > 1000
+            assert p.data.std() == pytest.approx(0.02 * 0.88, rel=0.05 if wide else 0.2), name
+    assert not model.bert.embeddings.words.weight.data[0].any()
+    words = np.arange(100).reshape(2, 50)
+    output = model.eval()(words, labels=words, next_sentence_label=[0, 1])
+    assert output.mlm_loss.item() == pytest.approx(math.log(300), rel=0.01)
+    assert output.nsp_loss.item() == pytest.approx(math.log(2), rel=0.02)
+
+
+def test_dropout_is_off_in_eval():
+    model, words = bert(), ids(3, 6)
+    expected = pretrained(model, words).loss
+    model.train()
+    assert not same_bits(pretrained(model, words).loss, pretrained(model, words).loss)
+    assert same_bits(pretrained(model.eval(), words).loss, expected)
+
+
+def test_settings_come_to_their_parts():
+    shares = {"hidden_dropout_prob": 0.25, "attention_probs_dropout_prob": 0.75}
+    options = {**shares, "layer_norm_eps": 0.125, "hidden_act": "relu"}
+    model = bert(**options)
+    block, embeddings = model.bert.encoder.layers[0], model.bert.embeddings
+    assert embeddings.dropout.p == 0.25 and block.attention.dropout == 0.75
+    assert block.attention_sum.dropout.p == block.feed_forward_sum.dropout.p == 0.25
+    assert block.feed_forward.dropout.p == 0.0 and block.feed_forward.activation == "relu"
+    norms = (embeddings.norm, block.attention_sum.norm, model.predictions.norm)
+    assert {norm.eps for norm in norms} == {0.125} and model.predictions.activation == "relu"
+    for own, expected in {None: 0.25, 0.5: 0.5, 0.0: 0.0}.items():
+        for kind in ("BertForSequenceClassification", "BertForTokenClassification"):
+            assert bert(kind, classifier_dropout=own, **shares).dropout.p == expected
+
+
+def kept(model, words) -> tuple[int, list[Tensor]]:
+    """Bytes that a pass leaves for backward, and the loss and its gradients."""
+    manual_seed(1)
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    loss = model(words, labels=words, next_sentence_label=[0] * len(words)).loss
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] - before
+    return held, [loss, *grad(loss, list(model.parameters()))]
+
+
+def test_checkpoints_give_the_same_bits_for_less_memory():
+    sizes = {"num_hidden_layers": 6, "max_position_embeddings": 64}
+    plain, other = (
+        bert(**sizes, gradient_checkpointing=on).astype("float32").train() for on in (False, True)
+    )
+    words = ids(32, 64)
+    tracemalloc.start()
+    try:
+        (most, expected), (least, found) = (kept(model, words) for model in (plain, other))
+    finally:
+        tracemalloc.stop()
+    assert all(map(same_bits, found, expected)) and len(found) > 40
+    assert least < most / 4
+
+
+def test_logits_in_half_precision_may_be_asked_for_after_the_block():
+    model, words = bert().astype("float32"), ids(3, 6)
+    with nn.in_dtype(model, "float16"):
+        output = pretrained(model, words)
+        inside = pretrained(model, words).logits
+    assert inside.dtype == np.float16 and output.last_hidden_state.dtype == np.float16
+    expected = pretrained(model, words).logits.data
+    np.testing.assert_allclose(output.logits.data, expected, atol=0.1)
+    np.testing.assert_allclose(inside.data, expected, atol=0.1)
+
+
+def test_it_learns_words_and_pairs_by_heart():
+    manual_seed(0)
+    config = bert().config
+    model, words = models.BertForPreTraining(config).eval(), ids(3, 6)
+    optimizer = optim.AdamW(model.parameters(), lr=0.02)
+    for _ in range(80):
+        optimizer.zero_grad()
+        output = pretrained(model, words)
+        output.loss.backward()
+        optimizer.step()
+    assert output.mlm_loss.item() < 0.05 and output.nsp_loss.item() < 0.05
+
+
+def test_summary_and_weights_in_files(tmp_path):
+    model, words = bert(), ids(3, 6)
+    text = model.summary(words, labels=LABELS, next_sentence_label=FOLLOWS)
+    assert f"{count(model):,} parameters" in text and "activations" in text
+    first = model.summary(words).split("\n")[2]
+    assert "BertForPreTraining" in first and "(3, 6, 8), (3, 2)" in first
+    nn.save_weights(model, tmp_path / "weights")
+    other = models.BertForPreTraining(model.config).astype("float64").eval()
+    nn.load_weights(other, tmp_path / "weights")
+    assert same_bits(other(words).logits, model(words).logits)
+
+
+def test_on_a_device_the_bits_are_those_of_the_cpu():
+    model, words = bert(), ids(3, 6)
+    mask = np.array([[1, 1, 1, 1, 1, 0]] * 3)
+    here = pretrained(model, words, attention_mask=mask)
+    here.loss.backward()
+    logits = here.logits
+    expected = [p.grad for p in model.parameters()]
+    model.zero_grad()
+    with strict_cupy.installed() as cupy:
+        model.to("cuda")
+        arrays = {"attention_mask": mask, "token_type_ids": TYPES, "labels": LABELS}
+        arrays["next_sentence_label"] = FOLLOWS
+        given = {name: cupy.asarray(array) for name, array in arrays.items()}
+        there = model(cupy.asarray(words), **given)
+        there.loss.backward()
+        assert there.loss.device == "cuda:0" and there.targets == here.targets
+        close(there.loss.to("cpu"), here.loss, 1e-12)
+        close(there.logits.to("cpu"), logits, 1e-12)
+        model.to("cpu")
+        for p, g in zip(model.parameters(), expected):
+            close(p.grad, g, 1e-12)
+
+
+def test_the_trainer_takes_both_labels_and_never_computes_the_logits(monkeypatch):
+    model, words = bert(), ids(6, 6)
+    monkeypatch.setattr(MaskedLanguageHead, "forward", lambda *_: pytest.fail("logits"))
+    rows = [
+        {"input_ids": row, "labels": LABELS[i % 3], "next_sentence_label": FOLLOWS[i % 3]}
+        for i, row in enumerate(words)
+    ]
+    how = {"max_steps": 2, "per_device_train_batch_size": 3, "quiet": True}
+    trainer = Trainer(model, TrainingArguments(**how), rows, rows)
+    trainer.train()
+    assert math.isfinite(trainer.evaluate()["eval_loss"])
+
+
+def test_no_tape_without_gradients():
+    with no_grad():
+        output = pretrained(bert(), ids(3, 6))
+        assert not output.loss.requires_grad and not output.logits.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"input_ids": [1, 2]}, ValueError, r"BertModel: input_ids \(2,\), expected \(B, T\)"),
+        ({"input_ids": [[WORDS] * 6] * 3}, IndexError, "embedding: id 13 is outside 0 … 12"),
+        ({"input_ids": [[0.5] * 6] * 3}, TypeError, "token ids are integers"),
+        ({"input_ids": ids(1, 13)}, IndexError, "position 12 is outside 0 … 11: shorten the text"),
+        ({"token_type_ids": [[0] * 5] * 3}, ValueError, r"token_type_ids \(3, 5\) for input_ids"),
+        ({"token_type_ids": [[2] * 6] * 3}, IndexError, "token_type_ids: 2 is outside 0 … 1"),
+        ({"attention_mask": [[1] * 5] * 3}, ValueError, r"mask \(3, 5\) for 3 texts and 6 keys"),
+        ({"attention_mask": [[1.0] * 6] * 3}, TypeError, r"a mask \(B, S\) of float32"),
+        ({"labels": LABELS[:, :5]}, ValueError, r"labels \(3, 5\), expected \(3, 6\)"),
+        ({"labels": FOLLOWS}, ValueError, r"labels \(3,\), expected \(3, 6\)"),
+        ({"labels": LABELS * 1.0}, TypeError, "labels are float64: classes are integers"),
+        ({"labels": [[13] * 6] * 3}, IndexError, "labels: 13 is outside 0 … 12; -100 does not"),
+        ({"labels": [[-1] * 6] * 3}, IndexError, "labels: -1 is outside 0 … 12; -100 does not"),
+        (
+            {"next_sentence_label": [0, 2, 1]},
+            IndexError,
+            "next_sentence_label: 2 is outside 0 … 1",
+        ),
+        (
+            {"next_sentence_label": [[0], [1], [1]]},
+            ValueError,
+            r"next_sentence_label \(3, 1\), expected \(3,\)",
+        ),
+        ({"next_sentence_label": [0.0] * 3}, TypeError, "next_sentence_label are float32"),
+    ],
+)
+def test_what_does_not_fit(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        bert()(**{"input_ids": ids(3, 6), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_attention_heads": 3}, "num_heads 3 does not divide d_model 8"),
+        ({"hidden_act": "swish"}, "activation 'swish' is not one of relu, gelu, gelu_ta"),
+        ({"num_hidden_layers": 0}, "num_layers 0 is below 1"),
+        ({"hidden_dropout_prob": 1.5}, "is a probability, not 1.5"),
+        ({"problem_type": "guessing"}, "problem_type 'guessing' is not one of regression, sin"),
+    ],
+)
+def test_sizes_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        bert(**options)
