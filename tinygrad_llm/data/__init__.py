@@ -1,6 +1,6 @@
 """Floor 6: data to learn from, and how it is split and cut into mini-batches, as NumPy arrays."""
 
-from tinygrad_llm.data import augment, corpora
+from tinygrad_llm.data import augment, corpora, pretraining
 from tinygrad_llm.data.batches import minibatches
 from tinygrad_llm.data.cleaning import Cleaned, CleaningReport, clean
 from tinygrad_llm.data.datasets import ArrayDataset, Dataset, ListDataset, Subset
@@ -45,6 +45,7 @@ __all__ = [
     "manifest",
     "minibatches",
     "one_hot",
+    "pretraining",
     "read_conll",
     "read_jsonl",
     "read_labelled",
