@@ -1,5 +1,6 @@
 """Floor 8: training: the Trainer and its arguments, runs that survive, search over settings."""
 
+from tinygrad_llm.training import baselines
 from tinygrad_llm.training.arguments import TrainingArguments
 from tinygrad_llm.training.callbacks import Callback
 from tinygrad_llm.training.checkpoints import load_checkpoint
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingArguments",
     "Trial",
     "Uniform",
+    "baselines",
     "expected_improvement",
     "load_checkpoint",
     "search",
