@@ -231,6 +231,8 @@ def test_presets():
     assert sizes == (4, 256, 4) and mini.intermediate_size == 1024
     assert (mini.vocab_size, mini.hidden_dropout_prob) == (50, 0.0)
     assert models.BertConfig.preset("tiny", intermediate_size=7).intermediate_size == 7
+    narrow = models.BertConfig.preset("tiny", hidden_size=64)
+    assert (narrow.hidden_size, narrow.intermediate_size) == (64, 256)
     with pytest.raises(ValueError, match="preset 'huge' is not one of tiny, mini, base"):
         models.BertConfig.preset("huge")
     with pytest.raises(TypeError, match="n_layer"):
@@ -263,6 +265,12 @@ def test_dropout_is_off_in_eval():
     model.train()
     assert not same_bits(pretrained(model, words).loss, pretrained(model, words).loss)
     assert same_bits(pretrained(model.eval(), words).loss, expected)
+
+
+def test_dropout_of_everything_leaves_nothing_to_tell_words_apart():
+    model = bert("BertModel", hidden_dropout_prob=1.0, attention_probs_dropout_prob=0.0).train()
+    first, other = (model(ids(3, 6, seed=seed)).last_hidden_state for seed in (0, 1))
+    assert same_bits(first, other)
 
 
 def test_settings_come_to_their_parts():
@@ -360,6 +368,8 @@ def test_on_a_device_the_bits_are_those_of_the_cpu():
         assert there.loss.device == "cuda:0" and there.targets == here.targets
         close(there.loss.to("cpu"), here.loss, 1e-12)
         close(there.logits.to("cpu"), logits, 1e-12)
+        alone = model(cupy.asarray(words), labels=LABELS, next_sentence_label=FOLLOWS)
+        assert same_bits(alone.logits, model(cupy.asarray(words), token_type_ids=0 * TYPES).logits)
         model.to("cpu")
         for p, g in zip(model.parameters(), expected):
             close(p.grad, g, 1e-12)

@@ -88,6 +88,14 @@ def test_a_classifier_of_texts_reads_the_first_token_one_of_words_all(kind, plac
     assert (np.abs(g).max(axis=(0, 2)) > 0).sum() == places
 
 
+@pytest.mark.parametrize("kind", ["BertForSequenceClassification", "BertForTokenClassification"])
+def test_dropout_before_a_classifier_is_at_work_in_training(kind):
+    model, words = bert(kind, classifier_dropout=1.0), ids(3, 6)
+    assert np.ptp(model(words).logits.data[..., 0]) > 1e-3
+    logits = model.train()(words).logits.data
+    assert np.array_equal(logits, np.broadcast_to(model.classifier.bias.data, logits.shape))
+
+
 def test_labels_say_which_loss_it_is():
     words, numbers = ids(3, 6), np.array([0.5, -1.0, 2.0])
     one, two = sequence(num_labels=1), sequence()
@@ -191,6 +199,12 @@ def test_the_trainer_fine_tunes_it_and_says_how_often_it_is_right(kind):
 def test_labels_that_do_not_fit(kind, labels, error, message):
     with pytest.raises(error, match=message):
         bert(kind)(ids(3, 6), **labels)
+
+
+def test_several_numbers_need_as_many_labels():
+    model = sequence(problem_type="regression")
+    with pytest.raises(ValueError, match=r"labels \(3,\) for a regression of logits \(3, 2\)"):
+        model(ids(3, 6), labels=[0.5, 1.0, 2.0])
 
 
 def test_one_label_takes_numbers_of_its_shape_alone():

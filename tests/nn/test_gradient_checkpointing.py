@@ -107,12 +107,13 @@ def test_in_half_precision_backward_may_come_after_the_block():
     stacks, gradients = pair(nn.TransformerEncoder, 2, 8, 2, dropout=0.2), []
     x = Tensor(drawn(2, 5, 8).astype(np.float16))
     for stack in stacks:
+        before = list(stack.parameters())
         manual_seed(1)
         with nn.in_dtype(stack, "float16"):
             y = stack(x)
         (y * drawn(*y.shape).astype(np.float16)).sum().backward()
-        assert all(p.dtype == np.float32 for p in stack.parameters())
-        gradients.append([p.grad for p in stack.parameters()])
+        assert all(p is q for p, q in zip(before, stack.parameters(), strict=True))
+        gradients.append([p.grad for p in before])
     assert all(map(same_bits, *gradients)) and gradients[0][0].data.any()
 
 

@@ -68,6 +68,8 @@ def test_constants():
     assert (init.ones_(empty(2, 3)).data == 1.0).all()
     assert (init.constant_(empty(2, 3), -2.5).data == -2.5).all()
     assert init.constant_(empty(), 4.0).item() == 4.0
+    t = init.ones_(empty(3, 2))
+    assert init.zero_row_(t, 1) is t and t.data.tolist() == [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -92,10 +94,11 @@ def test_single_numbers_and_nothing_are_filled_too():
         assert fill(empty(0, 3)).shape == (0, 3)
 
 
-def test_filling_between_forward_and_backward_is_seen_by_the_tape():
+@pytest.mark.parametrize("fill", [init.zeros_, lambda w: init.zero_row_(w, 0)])
+def test_filling_between_forward_and_backward_is_seen_by_the_tape(fill):
     w = leaf([[1.0, 2.0]])
     y = (w * w).sum()
-    init.zeros_(w)
+    fill(w)
     with pytest.raises(RuntimeError, match="changed in place"):
         y.backward()
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
+from tinygrad_llm.backend.devices import put
 from tinygrad_llm.functional.indexing import check_range
 from tinygrad_llm.models.outputs import EncoderOutput, integers
 from tinygrad_llm.nn.sizes import one_of
@@ -65,8 +66,8 @@ class BertConfig:
 
         With the pooler "base" has 109,482,240 parameters. Raises ValueError for another name.
         """
-        sizes = PRESETS[one_of("BertConfig: preset", name, tuple(PRESETS))]
-        return cls(**{"intermediate_size": 4 * sizes["hidden_size"], **sizes, **changes})
+        sizes = {**PRESETS[one_of("BertConfig: preset", name, tuple(PRESETS))], **changes}
+        return cls(**{"intermediate_size": 4 * sizes["hidden_size"], **sizes})
 
 
 class BertEmbeddings(nn.Module):
@@ -86,7 +87,7 @@ class BertEmbeddings(nn.Module):
         x = self.words(input_ids)
         if x.ndim != 3:
             raise ValueError(f"BertModel: input_ids {x.shape[:-1]}, expected (B, T)")
-        segments = self.segments(self._types(token_type_ids, x.shape[:2]))
+        segments = self.segments(put(self._types(token_type_ids, x.shape[:2]), x.device))
         return self.dropout(self.norm(self.positions(x, position_ids), segments)[0])
 
     def _types(self, ids: Any, shape: tuple[int, ...]) -> Any:
