@@ -171,6 +171,19 @@ def test_the_losses_add_up_and_one_kind_of_labels_is_enough():
     assert all(not g.data.any() for g in grad(nothing.loss, list(model.parameters())))
 
 
+def test_parts_of_a_batch_weighted_by_their_own_targets_are_the_batch():
+    model, words = bert(), ids(3, 6)
+    parameters, whole = list(model.parameters()), pretrained(model, words)
+    total = 0.0
+    for rows in ([0], [1, 2]):
+        how = {"token_type_ids": TYPES[rows], "labels": LABELS[rows]}
+        part = model(words[rows], next_sentence_label=FOLLOWS[rows], **how)
+        total = total + part.mlm_loss * (part.targets / 3) + part.nsp_loss * (part.nsp_targets / 3)
+    close(total, whole.loss, 1e-12)
+    for a, b in zip(grad(total, parameters), grad(whole.loss, parameters)):
+        close(a, b, 1e-12)
+
+
 def test_the_gradient_of_the_shared_matrix_is_the_sum_of_both_uses():
     model, words = bert("BertForMaskedLM"), ids(3, 6)
     embeddings = model.bert.embeddings
