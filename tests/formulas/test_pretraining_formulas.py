@@ -32,6 +32,9 @@ def test_f71_who_copies_the_input_is_right_at_865_of_1000_places_and_99_of_the_s
     assert copied.mean() == pytest.approx(0.865, abs=0.002)
     assert copied[selected].mean() == pytest.approx(0.099, abs=0.005)
     assert copied[~selected].all()
+    seen = hide(ids, selected, fate, drawn, mask=0)[selected]
+    assert (seen == 0).mean() == pytest.approx(0.8, abs=0.01)
+    assert (seen == drawn[selected]).mean() == pytest.approx(0.1, abs=0.01)
 
 
 @pytest.mark.formula("F71")
