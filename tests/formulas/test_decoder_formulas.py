@@ -164,7 +164,7 @@ def test_f43_scores_become_probabilities_of_words(hold, seed):
 def test_f43_the_transformers_head_is_over_the_vocabulary():
     model = transformer()
     output = model(np.array([[5, 3, 8]]), decoder_input_ids=np.array([[1, 4, 9, 6]]))
-    x, W = output.hidden_states.numpy()[0], model.head.weight.numpy()
+    x, W = output.last_hidden_state.numpy()[0], model.head.weight.numpy()
     expected = FORMS["F43"].corrected(x, W, np.zeros(11))
     assert W.shape == (8, 11)
     assert relative_error(expected, F.softmax(output.logits, axis=-1).numpy()[0]) < 1e-12
@@ -175,7 +175,7 @@ def test_f88_each_position_says_a_word(hold):
     hold("F88")
     model, source = transformer(), np.array([[5, 3, 8]])
     output = model(source, decoder_input_ids=np.array([[1, 4, 9, 6]]))
-    states, W = output.hidden_states.numpy(), model.head.weight.numpy()
+    states, W = output.last_hidden_state.numpy(), model.head.weight.numpy()
     scores, found = FORMS["F88"].corrected(states, W), output.logits.numpy()[0]
     assert relative_error(scores, found) < 1e-12
     assert len({row.tobytes() for row in FORMS["F88"].printed(states, W)}) == 1

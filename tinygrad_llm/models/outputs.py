@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional as F
+from tinygrad_llm import graph
 from tinygrad_llm.tensor import Tensor, as_array
 
 IGNORED = -100
@@ -31,39 +32,65 @@ class Head(NamedTuple):
 
 class LanguageModelOutput:
     """loss: the mean over the counted targets, or None without labels. targets: how many there are.
-    hidden_states (B, T, D): the last layer's. attentions: maps (B, H, T, S), where asked for.
+    last_hidden_state (B, T, D): of the last layer. attentions: maps (B, H, T, S), where asked for.
 
     A vocabulary of 50,000 makes logits the largest array of all, and training does not need them:
-    `.logits` (B, T, V) are computed when they are first asked for.
+    `.logits` (B, T, V) are computed when they are first asked for, with a tape where the model was
+    called with one.
     """
 
     def __init__(
         self,
-        hidden_states: Tensor,
+        last_hidden_state: Tensor,
         head: Head,
         logits_to_keep: int = 0,
         loss: Tensor | None = None,
         targets: int | None = None,
         attentions: Any = None,
     ):
-        self.hidden_states = hidden_states
+        self.last_hidden_state = last_hidden_state
         self.loss = loss
         self.targets = targets
         self.attentions = attentions
         self._head, self._kept = head, logits_to_keep
+        self._grad = graph.current_mode().grad
+        self._counter = head.weight._version  # of changes in place; a new array brings another
+        self._version = self._counter[0]
         self._logits: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
-        """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`."""
+        """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`.
+
+        Raises RuntimeError where they are first asked for after the weights have changed.
+        """
         if self._logits is None:
-            x = self.hidden_states
-            self._logits = self._head.scores(x[:, -self._kept :] if self._kept else x)
+            self._check_weights()
+            x = self.last_hidden_state
+            with graph.mode(grad=self._grad):
+                self._logits = self._head.scores(x[:, -self._kept :] if self._kept else x)
         return self._logits
 
+    def _check_weights(self) -> None:
+        counter = self._head.weight._version
+        if counter is not self._counter or counter[0] != self._version:
+            raise RuntimeError(
+                ".logits: the head's weights have changed since the model was called: read .logits "
+                "before the step, or call the model again"
+            )
+
+    def __repr__(self) -> str:
+        """The loss, and the shapes of what there is; no logits are computed for it."""
+        (rows, places, _), (weight, tied) = self.last_hidden_state.shape, self._head
+        places = min(self._kept, places) if self._kept else places
+        shape = (rows, places, weight.shape[0 if tied else 1])
+        said = [] if self.loss is None else [f"loss={self.loss.item():.4g}, targets={self.targets}"]
+        said += [f"logits {shape}", f"last_hidden_state {self.last_hidden_state.shape}"]
+        return f"{type(self).__name__}({', '.join(said)})"
+
     def tensors(self) -> list[Tensor]:
-        """What there is without computing logits: the loss, or else the hidden states."""
-        return [self.hidden_states] if self.loss is None else [self.loss]
+        """What there is without computing logits: the loss, or else the last hidden state."""
+        return [self.last_hidden_state] if self.loss is None else [self.loss]
 
 
 def integers(ids: Any) -> Any:

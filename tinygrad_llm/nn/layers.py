@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm import functional as F
-from tinygrad_llm.functional.arguments import axis_of, integer, tensor
+from tinygrad_llm.functional.arguments import axis_of, integer, probability, tensor
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
-from tinygrad_llm.nn.sizes import probability, size
+from tinygrad_llm.nn.sizes import size
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor
 
 
@@ -44,6 +44,17 @@ class Linear(Module):
         return (
             f"{self.in_features}, {self.out_features}{', bias=False' if self.bias is None else ''}"
         )
+
+
+def linears(x: Any, *layers: Module) -> tuple[Tensor, ...]:
+    """What each layer makes of the same x; as one node where all are plain `Linear` layers.
+
+    A layer with hooks, or of another class, is called by itself.
+    """
+    if all(type(layer) is Linear and not layer._forward_hooks for layer in layers):
+        plain: Any = layers
+        return F.linears(x, [layer.weight for layer in plain], [layer.bias for layer in plain])
+    return tuple([layer(x) for layer in layers])
 
 
 class Embedding(Module):

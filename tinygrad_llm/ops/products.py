@@ -8,6 +8,7 @@ from string import ascii_letters
 from tinygrad_llm.ops.base import Cached, Op, broadcast_clash
 from tinygrad_llm.ops.elementwise import GELU_CUBIC, SQRT_2_OVER_PI, SQRT_HALF
 from tinygrad_llm.ops.erf import erf
+from tinygrad_llm.ops.precision import narrow, total, wide
 
 
 class Matmul(Op):
@@ -67,7 +68,7 @@ class Linear(Op):
         rows = math.prod(x.shape[:-1])
         g = g.reshape(rows, w.shape[1])
         dw = x.reshape(rows, w.shape[0]).T @ g if needs[1] else None
-        db = g.sum(axis=0) if needs[2] else None
+        db = total(g, axis=0) if needs[2] else None
         return dx, dw, db
 
     @classmethod
@@ -75,6 +76,37 @@ class Linear(Op):
         x, w, *b = shapes
         bias = f" and a bias {b[0]}" if b else ""
         return f"linear: x {x} with a weight {w}{bias}: expected (..., in), (in, out) and (out,)"
+
+
+class Linears(Op):
+    """Y_i = X W_i + b_i for several linear layers of the same X;
+    dX = Σ_i G_i W_iᵀ,  dW_i = Xᵀ G_i,  db_i = Σ_n G_i,n  (F28, G03).
+
+    Queries, keys and values are made so. `parameters` are W_1, b_1, W_2, b_2, …; a b may be None.
+    """
+
+    @staticmethod
+    def forward(xp, x, *parameters):
+        weights, biases = parameters[::2], parameters[1::2]
+        ys = [Linear.forward(xp, x, w, b)[0] for w, b in zip(weights, biases)]
+        return tuple(ys), (x, *weights)
+
+    @staticmethod
+    def backward(xp, g, saved, needs):
+        x, *weights = saved
+        dx, dparameters = None, []
+        for gi, w, *wanted in zip(g, weights, needs[1::2], needs[2::2]):
+            part, dw, db = Linear.backward(xp, gi, (x, w), (needs[0], *wanted))
+            dx = part if dx is None else dx + part
+            dparameters += [dw, db]
+        return dx, *dparameters
+
+    @classmethod
+    def explain(cls, error, shapes, constants):
+        x, *parameters = shapes
+        unfit = [w for w in parameters if len(w) == 2 and w[0] != x[-1]]
+        given = f"a weight {unfit[0]}" if unfit else ", ".join(map(str, parameters))
+        return f"linears: x {x} with {given}: expected (..., in), each (in, out), biases (out,)"
 
 
 class LinearReLU(Linear):
@@ -144,8 +176,8 @@ def _gelu_slope(xp, z, cdf):
 
 def _gelu_tanh_slope(z, t):
     """The derivative of ½z(1 + t) in z."""
-    inner = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * z * z)
-    return 0.5 * (1.0 + t + z * (1.0 - t * t) * inner)
+    s = z * (1.0 - t * t)  # far out it is 0, and stays so: z² may be ∞ there
+    return 0.5 * (1.0 + t + SQRT_2_OVER_PI * (s + 3.0 * GELU_CUBIC * s * z * z))
 
 
 class Einsum(Op):
@@ -184,7 +216,8 @@ class Einsum(Op):
 def _einsum(xp, letters, operands):
     """xp.einsum by lists of letters; more than one operand goes through matrix products."""
     subscripts = ",".join(letters[:-1]) + "->" + letters[-1]
-    return xp.einsum(subscripts, *operands, optimize=len(operands) > 1)
+    y = xp.einsum(subscripts, *map(wide, operands), optimize=len(operands) > 1)
+    return narrow(y, operands[0])
 
 
 def _plan(xp, i: int, operands, terms: list[str], output: str):

@@ -7,6 +7,20 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
         ("if x.ndim == 2:", f"if x.ndim {other}:", "a short cut: NumPy's own way gives the same")
         for other in ("!= 2", "== 3", "== 1")
     ],
+    "several_backward": [
+        (
+            "wanted = (needs[0], True in needs[1::2], True in needs[2::2])",
+            f"wanted = ({first}, {weights}, {biases})",
+            reason,
+        )
+        for first, weights, biases, reason in (
+            ("-needs[0]", "True in needs[1::2]", "True in needs[2::2]", "a truth, as before"),
+            ("2.0 * needs[0]", "True in needs[1::2]", "True in needs[2::2]", "a truth, as before"),
+            ("needs[0]", "True in needs[1::1]", "True in needs[2::2]", "more, then dropped"),
+            ("needs[0]", "True in needs[1::2]", "True in needs[::2]", "more, then dropped"),
+            ("needs[0]", "True in needs[1::2]", "True in needs[2::1]", "more, then dropped"),
+        )
+    ],
     "_exact": [
         ("cdf, near = scratch", "near, cdf = scratch", "one piece of memory is as good as another"),
         (
@@ -51,14 +65,18 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "shift": [
+        *(
+            ("return bool(finite.all())", changed, "asked is only whether it is true")
+            for changed in ("return -bool(finite.all())", "return 2.0 * bool(finite.all())")
+        ),
         (
-            "top[~np.isfinite(top)] = 0.0",
-            "top[~np.isfinite(top)] = 1.0",
+            "top[~finite] = 0.0",
+            "top[~finite] = 1.0",
             "such a row is all −∞, and stays so, or has NaN or ∞ and becomes NaN",
         ),
         (
-            "top[~np.isfinite(top)] = 0.0",
-            "top[~np.isfinite(top)] = -1.0",
+            "top[~finite] = 0.0",
+            "top[~finite] = -1.0",
             "such a row is all −∞, and stays so, or has NaN or ∞ and becomes NaN",
         ),
     ],
