@@ -86,7 +86,7 @@ from tinygrad_llm.functional.normalization import (
     layer_norm,
     rms_norm,
 )
-from tinygrad_llm.functional.products import einsum, linear, linears, matmul
+from tinygrad_llm.functional.products import einsum, linear, matmul
 from tinygrad_llm.functional.reductions import (
     argmax,
     argmin,
@@ -132,7 +132,7 @@ __all__ = [
     "copy", "cos", "cross_entropy", "cumsum", "divide", "dropout", "einsum", "embedding", "equal",
     "erf", "exp", "expand_dims", "expm1", "eye", "flip", "full", "gelu", "getitem", "greater",
     "greater_equal", "isfinite", "isnan", "kl_div", "layer_norm", "less", "less_equal", "linear",
-    "linear_cross_entropy", "linears", "log", "log1p", "log_softmax", "logical_and", "logical_not",
+    "linear_cross_entropy", "log", "log1p", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "mse_loss",
     "multiply", "negative", "norm", "not_equal", "ones", "ones_like", "pad", "plain_index", "power",
     "prod", "rand", "randn", "relu", "repeat", "reshape", "rms_norm", "roll",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from tinygrad_llm.functional.arguments import one_dtype, operands, tensor, tensor_like
@@ -50,28 +48,6 @@ def linear(
         x, bias = operands("linear", x, bias if isinstance(bias, Tensor) else tensor_like(x, bias))
         _, weight = operands("linear", x, weight)
     return apply(_LINEAR[activation], x, weight, bias)
-
-
-def linears(
-    x: Any, weights: Sequence[Tensor], biases: Sequence[Tensor | None]
-) -> tuple[Tensor, ...]:
-    """X W_i + b_i for several layers of one x (..., in): weights (in, out_i) and biases (out_i,) or
-    None -> as many tensors (..., out_i), from one node  (F28, G03).
-
-    Raises ValueError for shapes that do not fit, fewer than two layers, and not as many biases as
-    weights; TypeError for different floating dtypes.
-    """
-    if len(weights) < 2 or len(weights) != len(biases):
-        raise ValueError(
-            f"linears: {len(weights)} weights and {len(biases)} biases: give two weights or more, "
-            "and for each a bias or None"
-        )
-    given = [x, *weights, *(bias for bias in biases if bias is not None)]
-    x, *rest = one_dtype("linears", given)
-    found = iter(rest[len(weights) :])
-    shifts = [None if bias is None else next(found) for bias in biases]
-    parameters = chain.from_iterable(zip(rest, shifts))
-    return apply(ops.Linears, x, *parameters)
 
 
 _LINEAR = {

@@ -10,7 +10,7 @@ from tinygrad_llm import functional as F
 from tinygrad_llm import graph
 from tinygrad_llm.functional.arguments import probability, tensor
 from tinygrad_llm.nn.cache import LayerCache
-from tinygrad_llm.nn.layers import Linear, linears
+from tinygrad_llm.nn.layers import Linear
 from tinygrad_llm.nn.module import Module
 from tinygrad_llm.nn.positions import Rotary, Turns
 from tinygrad_llm.nn.sizes import size
@@ -137,7 +137,7 @@ class MultiHeadAttention(Module):
         self, x: Tensor, positions: Any, offset: int, cache: LayerCache | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K), and keys and values (B, G, S, K) of all tokens so far."""
-        q, k, v = map(self._heads, linears(x, self.query, self.key, self.value))
+        q, k, v = (self._heads(layer(x)) for layer in (self.query, self.key, self.value))
         if self.rotary is not None:
             if positions is None:
                 positions = np.arange(offset, offset + x.shape[1])
@@ -152,8 +152,7 @@ class MultiHeadAttention(Module):
         """Keys and values (B, G, S, K) of the encoder's output."""
 
         def make() -> tuple[Tensor, Tensor]:
-            key, value = linears(memory, self.key, self.value)
-            return self._heads(key), self._heads(value)
+            return self._heads(self.key(memory)), self._heads(self.value(memory))
 
         return make() if cache is None else cache.memory(make, memory)
 

@@ -46,17 +46,6 @@ class Linear(Module):
         )
 
 
-def linears(x: Any, *layers: Module) -> tuple[Tensor, ...]:
-    """What each layer makes of the same x; as one node where all are plain `Linear` layers.
-
-    A layer with hooks, or of another class, is called by itself.
-    """
-    if all(type(layer) is Linear and not layer._forward_hooks for layer in layers):
-        plain: Any = layers
-        return F.linears(x, [layer.weight for layer in plain], [layer.bias for layer in plain])
-    return tuple([layer(x) for layer in layers])
-
-
 class Embedding(Module):
     """A row for each id: ids (...) of integers -> (..., embedding_dim)  (G04).
 

@@ -78,37 +78,6 @@ class Linear(Op):
         return f"linear: x {x} with a weight {w}{bias}: expected (..., in), (in, out) and (out,)"
 
 
-class Linears(Op):
-    """Y_i = X W_i + b_i for several linear layers of the same X;
-    dX = Σ_i G_i W_iᵀ,  dW_i = Xᵀ G_i,  db_i = Σ_n G_i,n  (F28, G03).
-
-    Queries, keys and values are made so. `parameters` are W_1, b_1, W_2, b_2, …; a b may be None.
-    """
-
-    @staticmethod
-    def forward(xp, x, *parameters):
-        weights, biases = parameters[::2], parameters[1::2]
-        ys = [Linear.forward(xp, x, w, b)[0] for w, b in zip(weights, biases)]
-        return tuple(ys), (x, *weights)
-
-    @staticmethod
-    def backward(xp, g, saved, needs):
-        x, *weights = saved
-        dx, dparameters = None, []
-        for gi, w, *wanted in zip(g, weights, needs[1::2], needs[2::2]):
-            part, dw, db = Linear.backward(xp, gi, (x, w), (needs[0], *wanted))
-            dx = part if dx is None else dx + part
-            dparameters += [dw, db]
-        return dx, *dparameters
-
-    @classmethod
-    def explain(cls, error, shapes, constants):
-        x, *parameters = shapes
-        unfit = [w for w in parameters if len(w) == 2 and w[0] != x[-1]]
-        given = f"a weight {unfit[0]}" if unfit else ", ".join(map(str, parameters))
-        return f"linears: x {x} with {given}: expected (..., in), each (in, out), biases (out,)"
-
-
 class LinearReLU(Linear):
     """Y = max(Z, 0), Z = X W + b;  dZ = G where Y > 0, else 0, and on from there as Linear
     (F32)."""

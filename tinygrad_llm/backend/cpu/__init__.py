@@ -10,7 +10,6 @@ from tinygrad_llm.backend.overrides import Override
 
 OVERRIDES: dict[str, Override] = {
     "linear": Override(linear.forward, linear.backward),
-    "linears": Override(linear.several_forward, linear.several_backward),
     "linearrelu": Override(relu.forward, relu.backward),
     "lineargelu": Override(gelu.forward, gelu.backward),
     "lineargelutanh": Override(gelu.forward_tanh, gelu.backward),

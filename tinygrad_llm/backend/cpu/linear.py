@@ -1,10 +1,6 @@
-"""The linear layer: all leading axes as rows of one product, and the bias's gradient as one; and
-several layers of one input, joined to one layer where that is worth it."""
+"""The linear layer: all leading axes as rows of one product, and the bias's gradient as one."""
 
 from __future__ import annotations
-
-from itertools import accumulate, chain
-from typing import Any
 
 import numpy as np
 
@@ -45,38 +41,3 @@ def product(x: Array, w: Array) -> Array:
     y = np.empty((*x.shape[:-1], w.shape[1]), np.float32)
     np.matmul(in_rows(x), w, out=in_rows(y))
     return y
-
-
-def several_forward(x: Array, *parameters: Any) -> Any:
-    """Y_i = X W_i + b_i: one product with the weights side by side, whose columns are the Y_i.
-
-    Left to the reference, which takes one product for each: layers of which only some have a bias,
-    and no more rows than there are columns in all, for which joining the weights takes too long.
-    """
-    weights, biases = parameters[::2], parameters[1::2]
-    bare = biases[0] is None
-    if not all(fits(x, w, b) and (b is None) == bare for w, b in zip(weights, biases)):
-        return NotImplemented
-    if x.size <= x.shape[-1] * sum(w.shape[1] for w in weights):
-        return NotImplemented
-    y = product(x, np.concatenate(weights, axis=1))
-    if not bare:
-        y += np.concatenate(biases)
-    return tuple(np.split(y, _ends(weights), axis=-1)), (x, *weights)
-
-
-def several_backward(g: tuple, saved: tuple, needs: tuple[bool, ...]) -> tuple:
-    """dX = G Wᵀ,  dW = Xᵀ G,  db = Σ_n G_n of the joined layer, the latter two in parts."""
-    x, *weights = saved
-    wanted = (needs[0], True in needs[1::2], True in needs[2::2])
-    whole = np.concatenate(g, axis=-1), (x, np.concatenate(weights, axis=1))
-    dx, *joined = backward(*whole, wanted)
-    none = [None] * len(weights)
-    parts = [none if d is None else np.split(d, _ends(weights), axis=-1) for d in joined]
-    dparameters = chain.from_iterable(zip(*parts))  # dW_1, db_1, dW_2, …
-    return dx, *(d if need else None for d, need in zip(dparameters, needs[1:]))
-
-
-def _ends(weights: Any) -> list[int]:
-    """Where each but the last ends when all stand side by side."""
-    return [*accumulate(w.shape[1] for w in weights)][:-1]

@@ -7,20 +7,6 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
         ("if x.ndim == 2:", f"if x.ndim {other}:", "a short cut: NumPy's own way gives the same")
         for other in ("!= 2", "== 3", "== 1")
     ],
-    "several_backward": [
-        (
-            "wanted = (needs[0], True in needs[1::2], True in needs[2::2])",
-            f"wanted = ({first}, {weights}, {biases})",
-            reason,
-        )
-        for first, weights, biases, reason in (
-            ("-needs[0]", "True in needs[1::2]", "True in needs[2::2]", "a truth, as before"),
-            ("2.0 * needs[0]", "True in needs[1::2]", "True in needs[2::2]", "a truth, as before"),
-            ("needs[0]", "True in needs[1::1]", "True in needs[2::2]", "more, then dropped"),
-            ("needs[0]", "True in needs[1::2]", "True in needs[::2]", "more, then dropped"),
-            ("needs[0]", "True in needs[1::2]", "True in needs[2::1]", "more, then dropped"),
-        )
-    ],
     "_exact": [
         ("cdf, near = scratch", "near, cdf = scratch", "one piece of memory is as good as another"),
         (

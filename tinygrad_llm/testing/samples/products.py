@@ -65,30 +65,6 @@ def _layers(d: Drawer) -> Call:
     return Call((d.array(shape), d.array((shape[-1], out)), bias), F.linear)
 
 
-SEVERAL = (
-    ((3, 3), (3, 3, 3), True),
-    ((9, 3), (3, 2, 3), True),
-    ((7, 2), (2, 1, 3), False),
-    ((4, 3, 2), (2, 3), True),
-    ((2, 3), (3, 1), True),
-    ((0, 2), (2, 1), True),
-)
-"""Shape of x, widths of the outputs, whether there are biases."""
-
-
-@sample("linears", draws=len(SEVERAL))
-def _several(d: Drawer) -> Call:
-    shape, widths, has_bias = d.choice(*SEVERAL)
-    parameters: list[Any] = []
-    for width in widths:
-        parameters += [d.array((shape[-1], width)), d.array((width,)) if has_bias else None]
-
-    def function(x: Any, *given: Any) -> Any:
-        return F.linears(x, given[::2], given[1::2])
-
-    return Call((d.array(shape), *parameters), function)
-
-
 def _tanh_gelu(z: np.ndarray) -> np.ndarray:
     return 0.5 * z * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
 
