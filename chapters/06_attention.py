@@ -8,13 +8,13 @@
 # that: a linear layer has the same weights for every text. **Attention** (注意力) makes its weights
 # anew from each text. It is three lines of NumPy, and every large language model is built of it.
 # This chapter takes the lines apart: where the √ comes from, what a mask must do, what heads split,
-# how order gets in, and what has to stand around attention so that many layers of it can learn. At
+# how order gets in, and what has to stand around attention so that a deep stack of it can learn. At
 # the end a small network sorts digits, and you can watch where it looks.
 #
 # **中文导读** “奖杯放不进箱子，因为它太大了。”要弄懂“它”，模型必须去看别的词，看哪些由句子决定。
 # 线性层对任何文本都用同一组权重，做不到这一点；注意力的权重则是根据每段文本现算出来的。
 # 它只有三行代码，却是所有大语言模型的基础。本章把这三行拆开来看：根号从哪里来，掩码该怎么写，
-# 多头分的是什么，词序怎样进来，叠很多层又需要什么。最后训练一个给数字排序的小网络，看它在“看”哪里。
+# 多头分的是什么，词序怎样进来，叠得很深又需要什么。最后训练一个给数字排序的小网络，看它在“看”哪里。
 #
 # Run it from the root of the repository: `python chapters/06_attention.py`. `--quick` does less,
 # `--seed 3` draws other numbers. F28 and the like are formulas of the documents that the course
@@ -56,8 +56,9 @@ ask = F.scaled_dot_product_attention
 # %% [markdown]
 # ## 1 · A token must ask (词元要会提问)
 #
-# A **token** (词元) is a word or a piece of one, and here a row of D numbers. A **recurrent
-# network** (循环网络) reads a text token by token and keeps what it has read in one row,
+# A **token** (词元) is a word or a piece of one, and here a row of D numbers (d in the documents
+# and in chapter 07). A **recurrent network** (循环网络) reads a text token by token and keeps what
+# it has read in one row,
 #
 #     h ← tanh(xₜ + hW)
 #
@@ -68,7 +69,8 @@ ask = F.scaled_dot_product_attention
 #
 # Attention has no road. The last token asks every token directly, however far it is, and the
 # gradient comes back in one step. The figure measures both: how much the last output feels of a
-# token that lies k tokens back. The price: T tokens ask T tokens, which makes T² scores.
+# token that lies k tokens back, on an axis on which decay by a factor is straight. The price: T
+# tokens ask T tokens, which makes T² scores.
 #
 # **中文导读** 循环网络逐个读词，把读过的内容压在一行数里；第一个词的信息每过一个词就要乘一次 W，
 # 梯度往回走也一样，走几十步就消失了。注意力没有这条长路：最后一个词直接问每一个词，
@@ -100,7 +102,7 @@ back = {name: g[49] / g[0] for name, g in felt.items()}
 said = "Of the gradient at 1 token back, left at 50: recurrent {:.1e}, attention {:.1e}."
 lesson.say(said.format(*back.values()))
 axes = "Gradient of the last output", "tokens back", "norm"
-lesson.figure(plot.curves(range(1, T), felt, *axes, log=True), "distance")
+lesson.figure(plot.curves(range(1, T), felt, *axes, log="y"), "distance")
 lesson.claim("forgets", "recurrent: gradient left", back["recurrent"], below=(name, back[name]))
 
 # %% [markdown]
@@ -115,13 +117,14 @@ lesson.claim("forgets", "recurrent: gradient left", back["recurrent"], below=(na
 #
 #     E q·k = 0,     var q·k = d_k,     var (q·k/√d_k) = 1
 #
-# Scores go through a softmax. It looks at differences: with scores that lie √d_k = 32 apart, the
-# best key gets all the weight and the others e⁻³² of it. The softmax is **saturated** (饱和), and
-# that is a matter of training, not of taste: its slope is ∂aᵢ/∂sⱼ = aᵢ(δᵢⱼ − aⱼ), with δᵢⱼ = 1 for
-# i = j and else 0, and where one a is 1 and the others are 0, all of that is 0. No gradient comes
-# back, so the network cannot learn to look elsewhere. Dividing by √d_k keeps the scores near 1 and
-# the softmax soft, whatever d_k is. The table has 16 keys, and as the gradient the norm of ∂L/∂s
-# for a drawn ∂L/∂a of norm about 4; weight and gradient are medians over 300 queries.
+# Scores go through a softmax. It looks at differences: with scores that lie √d_k = 32 apart (d_k =
+# 1024), the best key gets all the weight and the others e⁻³² of it. The softmax is **saturated**
+# (饱和), and that is a matter of training, not of taste: its slope is ∂aᵢ/∂sⱼ = aᵢ(δᵢⱼ − aⱼ), with
+# δᵢⱼ = 1 for i = j and else 0, and where one a is 1 and the others are 0, all of that is 0. No
+# gradient comes back, so the network cannot learn to look elsewhere. Dividing by √d_k keeps the
+# scores near 1 and the softmax soft, whatever d_k is. The table has 16 keys: the variance of their
+# scores, the largest weight, and as the gradient the norm of ∂L/∂s for a drawn ∂L/∂a of norm about
+# 4; weight and gradient are medians over 300 queries.
 #
 # **中文导读** 查询 q 与键 k 的点积是分数：方向越一致，分数越大。若各分量独立，均值 0、方差 1，
 # 则 d_k 项之和的方差是 d_k，分数的典型大小是 √d_k。分数之间差得太大，softmax 就只剩一个 1，
@@ -141,8 +144,8 @@ for d in widths:
         measured.append([s.var(), np.median(a.max(axis=1)), np.median(size)])
 table = np.reshape(measured, (6, 6))
 rows = [[int(d), *(f"{each:.2g}" for each in row)] for d, row in zip(widths, table)]
-header = ["d_k", "variance", "top weight", "gradient"]
-lesson.table([*header, "scaled: variance", "top weight", "gradient"], rows)
+header = ["var", "weight", "gradient"]
+lesson.table(["d_k", *header, *(f"scaled: {name}" for name in header)], rows)
 variance, top, dead, scaled, soft, alive = table.T
 lines = {"var q·k": variance, "d_k": widths, "var q·k/√d_k": scaled}
 axes = "Scores of drawn queries and keys", "d_k", "variance"
@@ -152,7 +155,7 @@ lines |= {"weight, q·k/√d_k": soft, "gradient, q·k/√d_k": alive}
 axes = "Softmax of 16 scores", "d_k", "largest weight, norm of the gradient"
 lesson.figure(plot.curves(widths, lines, *axes, log=True), "saturation")
 off, bar = abs(variance[-1] / 1024.0 - 1.0), ("scaled", 1.0 - scaled[-1] / 1024.0)
-lesson.claim("variance", "d_k = 1024: var q·k less d_k, share", off, below=bar, scale="linear")
+lesson.claim("variance", "d_k = 1024: var q·k less d_k, share", off, below=bar, scale="share")
 lesson.claim("dead", "d_k = 1024: gradient, not scaled", dead[-1], below=("scaled", alive[-1]))
 
 # %% [markdown]
@@ -165,7 +168,8 @@ lesson.claim("dead", "d_k = 1024: gradient, not scaled", dead[-1], below=("scale
 #     A = softmax(S)            (T, S)    each row made positive, with sum 1
 #     O = AV                    (T, E)    each row a mean of the values            F28, F29, F45
 #
-# A row of A says how much a token listens to each other one; A is the **attention map** (注意力图).
+# (S is the usual letter for both, the scores and the number of keys; the context tells which.) A
+# row of A says how much a token listens to each other one; A is the **attention map** (注意力图).
 # Q, K and V are made from the tokens by learned matrices: Q = XW_q, K = XW_k, V = XW_v. When they
 # come from the same X it is **self-attention** (自注意力). What is learned is how to ask.
 #
@@ -178,17 +182,18 @@ lesson.claim("dead", "d_k = 1024: gradient, not scaled", dead[-1], below=("scale
 # sum; the softmax belongs before it, to the scores, and nothing comes after. The softmax goes along
 # a row, over the keys: down the columns, tokens would compete for who may ask. And √d_k forgotten.
 #
-# **中文导读** 打分、归一化、取平均，一共三行。A 的每一行和为 1，说明这个词听每个词多少，
-# 叫注意力图；输出是“值”的加权平均。Q、K、V 由可学习的矩阵从词元得到，学的是“怎样提问”。
-# 先手算上面的例子，再看程序。四种常见的错都不报错：把相似度（而不是值）加权求和（F85），
-# 求和之后再加激活（F52），softmax 沿错了方向，忘了除以 √d_k。
+# **中文导读** 打分、归一化、取平均，一共三行。A 的每一行之和为 1，表示这个词对各个词分别关注多少；
+# A 称为注意力图；输出是“值”的加权平均。Q、K、V 由可学习的矩阵从词元得到，学的是“怎样提问”。
+# 字母 S 按习惯既指分数矩阵，也指键的个数，看上下文即可分清。先手算上面的例子，再看程序。
+# 四种常见的错都不报错：把相似度（而不是值）加权求和（F85），求和之后再加激活（F52），
+# softmax 沿错了方向，忘了除以 √d_k。
 
 # %%
 lesson.heading("3 · Three lines")
 
 
+# F28, G06: Q (T, d_k), K (S, d_k), V (S, E) -> (T, E); seen is True where a key may be seen.
 def attention(Q, K, V, seen=True):
-    """F28, G06: Q (T, d_k), K (S, d_k), V (S, E) -> (T, E); seen: True where a key may be seen."""
     S = np.where(seen, Q @ K.T / np.sqrt(K.shape[-1]), -np.inf)
     A = softmax(S)
     return A @ V
@@ -274,7 +279,7 @@ lesson.agrees("tape", "the same by the tape", taped, ("a(1 − a)", mistaken))
 # how much weight stays on the four, and how far what they hear is from what they hear without the
 # padding. Its last column is the sum of a row's weights where all six tokens are padding.
 #
-# **中文导读** 短文本要补齐，补上的填充不该被听见；学写作的模型不能偷看后面的词。
+# **中文导读** 短文本要补齐，补上的填充不该被听见；负责生成文本的模型不能偷看后面的词。
 # 正确做法只有一处：在 softmax 之前把不许看的分数设为 −∞，权重自然是 0，其余的仍然加起来等于 1。
 # softmax 之后再乘掩码，一行的权重和就不是 1；分数乘掩码也不对，因为 e⁰ = 1；
 # 全 1 的掩码（F79）等于没有。一整行都不许看时，朴素写法得到 NaN，减 10⁹ 则变成什么都看见；
@@ -311,19 +316,20 @@ lesson.claim("blind", "all padding: sum of weights", heard, below=bar, scale="li
 
 # %% [markdown]
 # **The future.** The mask j ≤ i is the **causal mask** (因果掩码). Does anything leak? Do not
-# believe a picture of a triangle: ask the gradient. The influence of token j on output i is the
-# norm of the gradient of output i in xⱼ; above the diagonal it must be 0, not small: 0. Look at the
-# third row of the table. There the mask was multiplied on after the softmax; the forbidden weights
-# are 0, the picture is a perfect triangle, and the future leaks all the same, through the
+# believe a picture of a triangle: ask the gradient. The **influence** (影响) of token j on output i
+# is the norm of the gradient of output i in xⱼ; above the diagonal it must be 0, not small: 0. Look
+# at the third row of the table. There the mask was multiplied on after the softmax; the forbidden
+# weights are 0, the picture is a perfect triangle, and the future leaks all the same, through the
 # denominator of the softmax.
 #
-# F40 calls MHA(dec, ctx, ctx) the self-attention of a decoder, the part that writes. But there the
-# decoder asks the context alone, the text that it reads: that is **cross-attention** (交叉注意力),
-# and no token of the target hears of any other (last row). A decoder needs both.
+# F40 calls MHA(dec, ctx, ctx) the self-attention of a decoder (chapter 07): what writes a text. But
+# there the decoder asks the context alone, the text that it reads: that is **cross-attention**
+# (交叉注意力), and no token of the target hears of any other (last row). A decoder needs both.
 #
-# **中文导读** 因果掩码只许看自己和前面。有没有泄漏，不要看图，要看梯度：输出 i 对后面的 xⱼ
-# 的梯度必须恰好是 0。softmax 之后再乘掩码，注意力图上是完美的三角形，未来的信息却从分母里漏了出来。
-# F40 把交叉注意力当成了自注意力：目标句里的词互相听不见。解码器两者都要。
+# **中文导读** 因果掩码只许看自己和前面。有没有泄漏，不要看图，要看梯度，也就是“影响”：
+# 输出 i 对后面的 xⱼ 的梯度必须恰好是 0。softmax 之后再乘掩码，注意力图上是完美的三角形，
+# 未来的信息却从分母里漏了出来。F40 把交叉注意力当成了自注意力：目标句里的词互相听不见。
+# 解码器两者都要。
 
 
 # %%
@@ -370,7 +376,8 @@ lesson.claim("F40", "F40 as printed: from earlier tokens", deaf, below=bar, scal
 #
 #     Concat(AVW₁, …, AVW_h) W^O = AV · [W₁ … W_h]W^O = AV · W
 #
-# one head times one matrix. The table fits the best such W to both.
+# one head times one matrix. The table fits the best such W to both, and has the share of the
+# output's norm that is left over: 0 where one map and one matrix would have done.
 #
 # F86 says that the heads split the sequence. They split the *features*: each head sees all tokens,
 # with a part of their numbers. In code the two are one line apart, and both give the right shape:
@@ -434,27 +441,30 @@ lesson.claim("F86", "sequence split: influence", across["sequence"], below=bar, 
 #
 #     sinusoidal   PE[p, 2i] = sin(p ωᵢ),  PE[p, 2i + 1] = cos(p ωᵢ),  ωᵢ = 10000^(−2i/D)      G09
 #     learned      a row of parameters for each place, up to a longest text
-#     rotary       q and k turned, pair by pair of their numbers, by the angles p ωᵢ
+#     rotary       q and k turned: their numbers i and i + d_k/2 are a pair, its angle p ωᵢ
 #
-# **Sinusoidal positions** (正弦位置编码) are added to the tokens and cost no parameter. They are
-# like the hands of many clocks, each slower than the last, and nearness is in them. By sin a sin b
-# + cos a cos b = cos(a − b),
+# (There the D of ωᵢ is d_k.) **Sinusoidal positions** (正弦位置编码) are added to the tokens and
+# cost no parameter. They are like the hands of many clocks, each slower than the last; a hand is
+# the pair of columns 2i and 2i + 1. By sin a sin b + cos a cos b = cos(a − b),
 #
 #     PE[p] · PE[p + k] = Σᵢ cos(k ωᵢ)       whatever p is: only the distance counts
+#
+# So nearness is in them: in the figure the product falls over the first places, and then it waves.
 #
 # **Learned positions** (可学习位置编码) are added too: BERT and GPT-2 have them. **Rotary
 # positions** (旋转位置编码) add nothing, but turn queries and keys. Two vectors turned by the same
 # angle keep their dot product, so a score depends on the distance alone, and a text that is moved
 # gives the same outputs. With the other two that is not so.
 #
-# One more row of the table: a causal mask without positions. The first token sees one token, the
-# second two: order gets in by the number that one sees.
+# Both columns of the table are largest differences, divided by the outputs' standard deviation. Its
+# last row is a causal mask without positions. The first token sees one token, the second two: order
+# gets in by the number that one sees.
 #
-# **中文导读** 注意力取平均，平均不分先后：词序打乱，输出只是跟着打乱，这叫等变，
-# “狗咬人”等于“人咬狗”。所以必须告诉它位置。正弦编码像许多快慢不同的指针，
-# 两个位置的点积只取决于距离；可学习编码每个位置一行参数，长度有上限；
-# 旋转编码把 q 和 k 按位置转一个角度，分数只与距离有关，整段平移，输出不变。
-# 表的最后一行：有因果掩码时，每个词看到的个数不同，也带进了次序。
+# **中文导读** 注意力取平均，平均不分先后：词序打乱，输出只是跟着打乱，这叫等变，“狗咬人”
+# 等于“人咬狗”。所以必须告诉它位置。正弦编码像一排快慢各异的钟表指针，两个位置的点积只取决于距离，
+# 先降后起伏；可学习编码每个位置一行参数，长度有上限；旋转编码把 q 和 k 按位置转一个角度，
+# 分数只与距离有关，整段平移，输出不变。表中两列都是最大差除以输出的标准差。表的最后一行：
+# 有因果掩码时，每个词看到的个数不同，也带进了次序。
 
 # %%
 lesson.heading("6 · Where a token stands")
@@ -491,8 +501,8 @@ law = np.cos(steps[:, None] * 10000.0 ** (-np.arange(32) / 32)).sum(axis=1)
 dots = {f"p = {p}": table[p + steps] @ table[p] for p in (0, 50)}
 off, axes = max(np.abs(each - law).max() for each in dots.values()), ("distance k", "PE·PE")
 lesson.figure(plot.curves(steps, dots, "PE[p] · PE[p + k], D = 64", *axes), "positions")
-none, clock = (("none", permuted["none"]), ("sinusoidal", permuted["sinusoidal"]))
-lesson.claim("order", "no positions: permuted gap", none[1], below=clock)
+none, bar = ("none", permuted["none"]), ("sinusoidal", permuted["sinusoidal"])
+lesson.claim("order", "no positions: permuted gap", none[1], below=bar)
 lesson.claim("sees", "rotary: permuted gap", permuted["rotary"], above=none)
 bar = ("sinusoidal", moved["sinusoidal"])
 lesson.claim("rotary", "rotary, moved: change", moved["rotary"], below=bar)
@@ -501,8 +511,10 @@ lesson.claim("clocks", "PE·PE less Σ cos: gap", off, below=("PE·PE", 32.0))
 # %% [markdown]
 # ## 7 · What lets it be deep (残差与层归一化)
 #
-# One layer of attention takes means. To do more, stack layers; but twelve of them, bare, do not
-# learn. Two things help, and F33 and its diagram have neither.
+# Attention alone takes means. To do more, it is stacked, and what is stacked is a **block** (块):
+# attention and a small network (section 8), each with what stands around it. (PyTorch, and so the
+# library, says TransformerLayer.) But twelve blocks, bare, do not learn. Two things help, and F33
+# and its diagram have neither.
 #
 # **Layer norm** (层归一化, G07) brings each token to mean 0 and deviation 1, over its D numbers,
 # and lets two learned rows, γ and β, scale and shift it again:
@@ -510,31 +522,32 @@ lesson.claim("clocks", "PE·PE less Σ cos: gap", off, below=("PE·PE", 32.0))
 #     x̂ = (x − mean x)/s,   s = √(var x + ε),   y = γ ⊙ x̂ + β
 #     dx = [ĝ − mean ĝ − x̂ · mean(ĝ ⊙ x̂)]/s,   ĝ = γ ⊙ g
 #
-# Why the two means? Add a constant to x, or multiply x by one: x̂ stays as it is. So no gradient may
-# point along (1, …, 1) or along x̂, and the two terms take just these two parts out of ĝ. Who treats
-# mean and s as constants, dx = ĝ/s, forgets both.
+# Why the two means? Add a constant to every number of x, or multiply x by a positive constant: x̂
+# stays (but for ε). So no gradient may point along (1, …, 1) or along x̂, and the two terms take
+# just these two parts out of ĝ. Who treats mean and s as constants, dx = ĝ/s, forgets both.
 #
 # The **residual connection** (残差连接, F76) adds to x what the layer f makes of it, in place of
 # putting it there. Its Jacobian is 1 + ∂f/∂x: whatever f does, the gradient also comes back by the
-# 1, through any number of layers. Where the norm stands makes four blocks:
+# 1, through any number of blocks. Where the norm stands makes four kinds:
 #
 #     bare        f(x)                    every f multiplies: the gradient dies, or explodes
 #     post-norm   LN(x + f(x))            Vaswani 2017, BERT
 #     pre-norm    x + f(LN(x))            GPT-2 and most since: from end to end an untouched sum
 #     ReZero      x + α f(x), α = 0       begins as the identity; each α is learned
 #
-# Twelve blocks, each attention and a feed-forward network, at their start: the figure and the table
-# have the norm of the gradient that arrives at the first block, as a share of that at the last.
-# Then the same twelve learn to sort six digits (section 9) for some steps, all with one learning
-# rate. A guess has ln 10 = 2.303, and the bare blocks stay there. Who of the others wins in a long
-# run, such a start does not tell. In large Transformers post-norm often fails without a warm-up
-# (chapter 03a), and pre-norm can do without it (Xiong 2020).
+# Twelve blocks at their start: the figure has the norm of the gradient that arrives at each, the
+# table what arrives at the first block as a share of that at the last. Then the same twelve learn
+# to sort six digits (section 9) for some steps, all with one learning rate. A guess has ln 10 =
+# 2.303, and the bare blocks stay there. Which of the others wins in the long run, such a start does
+# not tell. In large Transformers post-norm often fails without a warm-up (chapter 03a), and
+# pre-norm can do without it (Xiong 2020).
 #
-# **中文导读** 要把注意力叠深，还缺两样东西。层归一化把每个词元的 D 个数化为均值 0、标准差 1；
-# x 加常数或乘常数，x̂ 都不变，所以梯度里必须减掉这两个方向，这就是公式里的两个平均，忘了就错。
-# 残差连接是 x + f(x)：不论 f 怎样，梯度都能沿那个“1”直接回来。归一化放在和之后是 post-norm，
-# 放在 f 之前是 pre-norm；ReZero 用从 0 开始的 α。什么都不加的十二层，
-# 梯度传到第一层几乎为零，根本学不动。
+# **中文导读** 叠起来的单位叫块：注意力加一个小网络，连同各自的残差与归一化。要叠得深，
+# 需要两样东西。层归一化把每个词元的 D 个数化为均值 0、标准差 1；给 x 的每个数加同一个常数，
+# 或乘同一个正常数，x̂ 都不变（只差 ε 的影响），所以梯度里必须减掉这两个方向，
+# 这就是公式里的两个平均，忘了就错。残差连接是 x + f(x)：不论 f 怎样，梯度都能沿那个“1”直接回来。
+# 归一化放在和之后是 post-norm，放在 f 之前是 pre-norm；ReZero 用从 0 开始的 α。什么都不加的十二块，
+# 梯度传到第一块几乎为零，根本学不动。
 
 # %%
 lesson.heading("7 · What lets it be deep")
@@ -553,13 +566,12 @@ lesson.agrees("norm", "G07: dx", errors["G07"], bar)
 lesson.agrees("norm tape", "layer norm, dx by the tape", errors["the tape"], bar)
 
 
+# Digits (B, 6) -> scores (B, 6, 10) of the digit at each place when they are sorted.
 class Sorter(nn.Module):
-    """Digits (B, 6) -> scores (B, 6, 10) of the digit at each place when they are sorted."""
-
-    def __init__(self, layers=2, norm="pre", positions=True):
+    def __init__(self, blocks=2, norm="pre", positions=True):
         self.digits, self.head = nn.Embedding(10, 32), nn.Linear(32, 10)
         self.places = nn.LearnedPositions(6, 32) if positions else nn.Identity()
-        self.encoder = nn.TransformerEncoder(layers, 32, 2, 64, norm=norm)
+        self.encoder = nn.TransformerEncoder(blocks, 32, 2, 64, norm=norm)
         self.to(lesson.device)
 
     def forward(self, digits, mask=None, maps=None):
@@ -582,26 +594,28 @@ def learn(model, rows, steps, rate=0.003, **how):
     return losses
 
 
-# Name of the block -> norm of the gradient that arrives at its input.
-def gradient_by_block(layers):
+# The norms of the gradients that arrive at the inputs of the blocks.
+def gradient_by_block(blocks):
     states = [leaf(rng.normal(size=(4, 16, 32)).astype("float32"))]
-    for layer in layers:
-        states.append(layer(states[-1]))
+    for block in blocks:
+        states.append(block(states[-1]))
     r = rng.normal(size=(4, 16, 32)).astype("float32")
     arriving = grad(states[-1], states[:-1], constant(r))
-    return {str(i + 1): float(np.linalg.norm(g.numpy())) for i, g in enumerate(arriving)}
+    return np.array([np.linalg.norm(g.numpy()) for g in arriving])
 
 
-flow, ends, rows = {}, {}, []
+flow, ends = {}, {}
 digits, steps = rng.integers(10, size=(64 * 150, 6)), 15 if quick else 150
 for name in lesson.progress(("bare", "post", "pre", "rezero"), "12 blocks"):
-    deep = Sorter(layers=12, norm=name)
+    deep = Sorter(blocks=12, norm=name)
     flow[name] = gradient_by_block(deep.encoder.layers)
     ends[name] = np.mean(learn(deep, digits, steps, 0.002)[-5:])
-    rows.append([name, f"{flow[name]['1'] / flow[name]['12']:.2g}", f"{ends[name]:.3f}"])
+share = {name: each[0] / each[-1] for name, each in flow.items()}
+rows = [[name, f"{each:.2g}", f"{ends[name]:.3f}"] for name, each in share.items()]
 lesson.table(["12 blocks", "gradient, first/last", f"sorting, loss after {steps} steps"], rows)
-lesson.figure(plot.by_depth(flow, "Gradient at the input of each block, at the start"), "depth")
-share = {name: each["1"] / each["12"] for name, each in flow.items()}
+lines = {f"{name}: first/last {share[name]:.2g}": each for name, each in flow.items()}
+axes = "Gradient at the input of each block, at the start", "block", "norm of the gradient"
+lesson.figure(plot.curves(range(1, 13), lines, *axes, log="y"), "depth")
 bare = ("bare", share.pop("bare"))
 lesson.claim("bare", "bare: gradient, first/last", bare[1], below=("pre", share["pre"]))
 lesson.claim("flow", "the others: least first/last", min(share.values()), above=bare)
@@ -619,14 +633,16 @@ lesson.claim("deep", "pre-norm, 12 blocks: loss", loss, below=bar, scale="linear
 #
 # After the heads are joined, once: F73 applies it to each head's output, which has d_k numbers and
 # does not fit W₁. And it is one network of two linear maps: F77 speaks of two networks, which would
-# be twice the parameters. A block is then, with pre-norm,
+# be twice the parameters. A block is then, with pre-norm (for the library each sum with its norm is
+# a part of its own: attention_sum and feed_forward_sum in the table),
 #
 #     x ← x + MHA(LN(x));   x ← x + FFN(LN(x))
 #
 #     attention 4D² + 4D,  feed-forward 8D² + 5D,  two norms 4D:  12D² + 13D parameters
 #
-# Two thirds of a Transformer's parameters are in the feed-forward networks. (F37 puts one more
-# linear layer at the end of the encoder; the Transformer has none there.)
+# Two thirds of such a block's parameters are in its feed-forward network. (F37 puts one more linear
+# layer behind the last block of an encoder, which is what reads a text in chapter 07; the
+# Transformer has none there.)
 #
 # **中文导读** 注意力只在词元之间搬运信息；前馈网络则对每个位置单独加工，隐藏层宽 4D，
 # 各位置共用权重。它接在多头拼接之后，只有一个，由两个线性变换组成：F73 说作用于每个头，
@@ -637,15 +653,13 @@ lesson.heading("8 · The rest of the block")
 block, feed = nn.TransformerLayer(64, 8, norm="pre"), nn.FeedForward(8, 32)
 sizes = {name: sum(p.size for p in part.parameters()) for name, part in block.named_children()}
 count, weights = sum(sizes.values()), sum(p.size for p in feed.parameters() if p.ndim == 2)
-rows = [[name, f"{size:,}", f"{size / count:.0%}"] for name, size in sizes.items()]
+rows = [[name, f"{each:,}", f"{each / count:.0%}"] for name, each in sizes.items()]
 lesson.table(["a block, D = 64", "parameters", "share"], [*rows, ["all", f"{count:,}", "100%"]])
 W1, W2 = (constant(rng.normal(size=shape)) for shape in ((8, 32), (32, 8)))
 found = influence(lambda x: F.relu(x @ W1) @ W2, 6)
 own, others = found.diagonal().min(), (found * (1.0 - np.eye(6))).max()
-lesson.say(
-    f"FFN, influence of a token on itself: {own:.3g} or more; on others: {others:g}.",
-    f"With D = 8, one network has {weights} weights, two (F77) would have {2 * weights}.",
-)
+lesson.say(f"FFN, influence of a token on itself: {own:.3g} or more; on others: {others:g}.")
+lesson.say(f"With D = 8, one network has {weights} weights, two (F77) would have {2 * weights}.")
 lesson.claim("alone", "FFN: influence on others", others, below=("itself", own), scale="linear")
 off, bar = abs(count - (12 * 64**2 + 13 * 64)), ("F37", 64**2 + 64)
 lesson.claim("count", "parameters less 12D² + 13D", off, below=bar, scale="count")
@@ -655,7 +669,9 @@ lesson.claim("count", "parameters less 12D² + 13D", off, below=bar, scale="coun
 #
 # In: six digits in any order. Out, at each place, one of ten digits: which comes there when they
 # are sorted. Nothing is told but examples. Place 3 must find the third smallest, and for that it
-# has to hear of all others: no layer that looks at one token alone can do it.
+# has to hear of all others: no layer that looks at one token alone can do it. The network is two
+# pre-norm blocks with D = 32, two heads and 64 hidden numbers, between an embedding of the digits
+# and a linear layer.
 #
 # **Never seen** must mean something. There are 10⁶ inputs, but those with the same digits have the
 # same answer, and 5,005 answers could be learned by heart. So a fifth of the *answers* is held out,
@@ -670,21 +686,20 @@ lesson.claim("count", "parameters less 12D² + 13D", off, below=bar, scale="coun
 #
 # The last two are trained for fewer steps. More would not help: what they need does not reach them.
 #
-# **What does it look at?** The figure has the maps of the two layers, for a held-out row. Look at
-# the second layer: in one head or the other, the place that is to say the smallest looks at the
+# **What does it look at?** The figure has the maps of the two blocks, for a held-out row. Look at
+# the second block: in one head or the other, the place that is to say the smallest looks at the
 # smallest digit, wherever it stands, the last place at the largest, and most places between at
-# theirs. Nobody told the network to fetch its answer: it found that out. The first layer is more
+# theirs. Nobody told the network to fetch its answer: it found that out. The first block is more
 # spread out, as if it took stock of who is there. The last table measures it over all held-out
 # rows: how much of the weight lies on tokens that are the answer. A map is a clue, not a proof: it
 # says where a mean was taken, not what was done with it.
 #
-# **中文导读** 输入六个乱序的数字，输出每个位置上排好序的数字。要说出“第三小”，
-# 必须听到其余所有数字。“没见过”要当真：数字相同、次序不同的输入答案相同，只按输入划分，
-# 模型可以背答案；所以把五分之一的“答案”连同它的全部排列都留出来，训练中从未出现。
-# 对照有四个：照抄输入、每个位置猜最常见的数字、去掉注意力、去掉位置。
-# 最后看注意力图：第二层的某个头里，要说最小值的位置看着最小的数字，不管它站在哪里；
-# 要说最大值的看着最大的，中间的位置也多半找到了自己的答案，没有人教过它这样做。
-# 第一层比较分散，像是在清点有哪些数字。
+# **中文导读** 输入六个乱序的数字，输出每个位置上排好序的数字；网络只有两块，D = 32，两个头。
+# 要说出“第三小”，必须听到其余所有数字。“没见过”要当真：数字相同、次序不同的输入答案相同，
+# 只按输入划分，模型可以背答案；所以把五分之一的“答案”连同它的全部排列都留出来，训练中从未出现。
+# 对照有四个：照抄输入、每个位置猜最常见的数字、去掉注意力、去掉位置。最后看注意力图：
+# 第二块的某个头里，负责输出最小值的位置盯住最小的那个数字，不管它站在哪里；负责最大值的盯住最大的，
+# 中间的位置也多半找到了自己的答案，没有人教过它这样做。第一块比较分散，像是在清点有哪些数字。
 # 注意力图是线索，不是证明：它只说明平均取自哪里，没说明拿去做了什么。
 
 # %%
@@ -719,6 +734,8 @@ for seed in lesson.progress(range(count), "sorting"):
     model, scores[f"seed {seed}"] = trained(seed, steps)
 rows = [[name, f"{whole:.4f}", f"{place:.4f}"] for name, (whole, place) in scores.items()]
 lesson.table([f"{len(test):,} rows held out", "right", "places right"], rows)
+size = sum(p.size for p in model.parameters())
+lesson.say(f"{size:,} parameters; {steps} steps of 64 rows, the two controls {fewer} steps.")
 whole = {name: each[0] for name, each in scores.items()}
 least, fewest = map(min, zip(*(scores[f"seed {seed}"] for seed in range(count))))
 
@@ -729,21 +746,20 @@ with no_grad():
 here = (test[:, None, :] == wanted[:, :, None])[:, None]  # (N, 1, place, token)
 looks = [(each.numpy() * here).sum(axis=-1).mean() for each in maps]
 chance = here.sum(axis=-1).mean() / 6.0
-rows = [[f"layer {i + 1}", f"{share:.3f}"] for i, share in enumerate(looks)]
+rows = [[f"block {i + 1}", f"{share:.3f}"] for i, share in enumerate(looks)]
 lesson.table(["weight on the answer's digit", "share"], [*rows, ["all alike", f"{chance:.3f}"]])
-panels = {f"layer {i // 2 + 1}, head {i % 2 + 1}": drawn[i // 2][0, i % 2] for i in range(4)}
+panels = {f"block {i // 2 + 1}, head {i % 2 + 1}": drawn[i // 2][0, i % 2] for i in range(4)}
 places = [f"place {i + 1}: {digit}" for i, digit in enumerate(np.sort(shown))]
-figure = plot.attention_maps(panels, places, shown, "A place and its answer ask the digits", 2)
+figure = plot.attention_maps(panels, places, shown, "Which input digit each place looks at", 2)
 lesson.figure(figure, "maps")
-lesson.claim(
-    "sorts", "sorting, worst seed: rows right", least, above=("the aim", 0.99), scale="share"
-)
+bar = ("aim", 0.99)
+lesson.claim("sorts", "sorting, worst seed: rows right", least, above=bar, scale="share")
 best = max((share, name) for name, share in whole.items() if not name.startswith("seed"))
 lesson.claim("beats", "sorting: rows right", least, above=best[::-1], scale="share")
 for key in ("without attention", "without positions"):
     share = scores[key][1]
     lesson.claim(key, f"{key}: places right", share, below=("with", fewest), scale="share")
-lesson.claim("looks", "layer 2: weight on answer", looks[1], above=("alike", chance), scale="share")
+lesson.claim("looks", "block 2: weight on answer", looks[1], above=("alike", chance), scale="share")
 
 # %% [markdown]
 # ## Exercises (练习)
@@ -752,19 +768,20 @@ lesson.claim("looks", "layer 2: weight on answer", looks[1], above=("alike", cha
 # `python -m chapters check 06 my_solution.py`. For each one that fails you get the smallest input
 # that shows it. Answers are in `chapters/solutions/`; try first.
 #
-# 1. `attention(Q, K, V, seen)`: Q (T, K), K (S, K), V (S, E), and seen (T, S) is True where a query
+# 1. `attention(Q, K, V, seen)`: Q (T, d), K (S, d), V (S, E), and seen (T, S) is True where a query
 #    may see a key. Return (T, E). A query that may see nothing gets zeros. Scores may be as large
 #    as 1000.
 #    缩放点积注意力；不许看的键权重为 0；什么都看不到的查询输出 0；分数很大也不能溢出。
-# 2. `decoder_mask(ids, pad)`: ids (B, T) of texts, filled up with the id `pad`. Return booleans (B,
-#    T, T), True where token i of text b may see token j: not later than i, and no padding.
-#    因果掩码与填充掩码合在一起，返回布尔数组 (B, T, T)。
+# 2. `decoder_mask(ids, pad)`: ids (B, T) of texts, filled up with the id `pad`, which may be any.
+#    Return booleans (B, T, T), True where token i of text b may see token j: not later than i, and
+#    no padding.
+#    因果掩码与填充掩码合在一起，返回布尔数组 (B, T, T)；pad 可以是任意编号。
 # 3. `split_heads(x, heads)`: x (B, T, D) -> (B, heads, T, D/heads), so that each head has some of
 #    the features of every token.
 #    把特征（而不是序列）分给各个头。
-# 4. `sinusoidal(length, width)`: the table of G09, (length, width), for places 0, 1, …; width is
-#    even.
-#    正弦位置编码表。
+# 4. `sinusoidal(length, width)`: the table of G09, (length, width) in float64, for places 0, 1, …;
+#    width is even.
+#    正弦位置编码表，类型为 float64。
 # 5. `layer_norm_backward(x, gamma, g)`: y = γx̂ + β over the last axis, with ε = 1e-5 and the
 #    variance divided by D; x and g, the gradient that arrives, are (N, D). Return (dx, dgamma,
 #    dbeta).

@@ -124,17 +124,18 @@ class Ask:
 
         mistakes: what is done wrong → what then comes out; said in the complaint when it fits.
         """
-        truth = np.asarray(truth, dtype=float)
+        truth = np.asarray(truth)
         try:
             array = np.asarray(got, dtype=float)
         except (TypeError, ValueError):
             self.fail(f"{what} is a {type(got).__name__}, expected {show(truth)}")
-        hint = _hint(array, mistakes or {}, tolerance)
+        hint = _hint(array, truth, mistakes or {}, tolerance)
         if array.shape != truth.shape:
             self.fail(f"{what} has shape {array.shape}, expected {truth.shape}{hint}")
         if not np.allclose(array, truth, rtol=tolerance, atol=tolerance):
             like_answer = show if isinstance(got, np.ndarray) else lambda a: repr(a.tolist())
-            self.fail(f"{what} is {like_answer(array)}, expected {like_answer(truth)}{hint}")
+            said = like_answer(np.asarray(got)), like_answer(truth)
+            self.fail(f"{what} is {said[0]}, expected {said[1]}{hint}")
 
     def parts(self, result: Any, *names: str) -> tuple:
         """A result that must be a tuple with these parts."""
@@ -174,14 +175,32 @@ def place(file: Path, line: int) -> str:
     return f"{file.name}, line {line}: {linecache.getline(str(file), line).strip()}"
 
 
-def _hint(array: np.ndarray, mistakes: Mapping[str, Any], tolerance: float) -> str:
-    """The first of the mistakes that gives this array, as the end of a complaint."""
+CLEARLY = 100.0
+"""How many times nearer than the truth a mistake must lie to what came out, to be named."""
+
+
+def _hint(array: np.ndarray, truth: Any, mistakes: Mapping[str, Any], tolerance: float) -> str:
+    """The first of the mistakes that gives this array, as the end of a complaint.
+
+    One that lies about as far off as the truth says nothing: any small error would fit it.
+    """
     for mistake, value in mistakes.items():
         wrong = np.asarray(value, dtype=float)
         close = {"rtol": tolerance, "atol": tolerance, "equal_nan": True}
-        if wrong.shape == array.shape and np.allclose(array, wrong, **close):
+        fits = wrong.shape == array.shape and np.allclose(array, wrong, **close)
+        if fits and CLEARLY * _gap(array, wrong) <= _gap(array, truth):
             return f". That is what comes out {mistake}"
     return ""
+
+
+def _gap(array: np.ndarray, other: Any) -> float:
+    """The largest difference; NaN and infinities equal themselves and are far from all else."""
+    if array.shape != np.shape(other):
+        return np.inf
+    same = (array == other) | (np.isnan(array) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(array - other)
+    return float(np.where(same, 0.0, np.nan_to_num(apart, nan=np.inf)).max(initial=0.0))
 
 
 def _same(before: Any, after: Any) -> bool:

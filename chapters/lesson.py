@@ -138,9 +138,10 @@ class Lesson:
             self.say("They are at the end of this chapter's file. To grade yours:")
             print(f"  {python()} -m chapters check {self.number} my_solution.py")
         self.heading(f"Verdicts ({mode} run, seed {self.options.seed})")
+        seeds = seeds_of(self.number, mode)
         self.say(
-            f"Each claim's value must lie in its band, the range seen over {seeds_of(self.number)}",
-            "seeds and widened (see chapters/bands.json), and beat a baseline, given last.",
+            f"Each claim's value must lie in its band, the range seen over {seeds} seeds and",
+            "widened (see chapters/bands.json), and beat a baseline, given last.",
         )
         for verdict in verdicts:
             print("\n".join(verdict.lines()))

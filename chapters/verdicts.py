@@ -26,6 +26,9 @@ RULE = (
 LIMIT = 1e-6
 """The largest error at which the course calls a gradient right."""
 
+SLACK = 1e-12
+"""Of an end of a band, the share by which a value may pass it: two machines round differently."""
+
 Scale = Literal["log", "linear", "count", "share", "gradient"]
 _POSSIBLE = {"count": (0.0, math.inf), "share": (0.0, 1.0)}
 """Where values of a scale lie by their nature."""
@@ -59,30 +62,42 @@ class Verdict(NamedTuple):
     def lines(self) -> list[str]:
         """The claim with PASS or FAIL; then value, band, baseline, and what is wrong."""
         claim = self.claim
-        parts = [f"{show(claim.value)}, no band"]
-        if self.band is not None:
-            low, high = self.band
-            parts = [f"{show(claim.value)} in {show(float(low))} … {show(float(high))}"]
-        for word, bar in (("below", claim.below), ("above", claim.above)):
-            if bar is not None:
-                parts.append(f"{word} {show(float(bar[1]))} ({bar[0]})")
+        bars = [(word, bar) for word in ("below", "above") if (bar := getattr(claim, word))]
+        limits = [float(each) for each in (*(self.band or ()), *(bar[1] for _, bar in bars))]
+        value, *shown = _apart(claim.value, limits, so=not self.passed)
+        band = f" in {shown.pop(0)} … {shown.pop(0)}" if self.band else ", no band"
+        beats = [f"{word} {limit} ({bar[0]})" for (word, bar), limit in zip(bars, shown)]
+        line = ", ".join([value + band, *beats])
         why = [f"FAIL because {reason}" for reason in self.reasons]
         head = f"{'PASS' if self.passed else 'FAIL'}  {claim.text}"
-        return [head, *(paragraph(line, " " * 6) for line in (", ".join(parts), *why))]
+        return [head, *(paragraph(each, " " * 6) for each in (line, *why))]
+
+
+def _apart(value: float, limits: list[float], so: bool) -> list[str]:
+    """The value and its limits as text; if `so`, with digits enough to tell it from each."""
+    others, digits = [limit for limit in limits if limit != value], 3
+    while so and digits < 17 and any(f"{x:.{digits}g}" == f"{value:.{digits}g}" for x in others):
+        digits += 1
+    return [show(x) if digits == 3 else f"{x:.{digits}g}" for x in (value, *limits)]
 
 
 def judge(claim: Claim, band: tuple[float, float] | None) -> Verdict:
-    """Hold a claim against its band and its baseline; a NaN fails both."""
+    """Hold a claim against its band, within rounding, and its baseline; a NaN fails both."""
     reasons = []
     if band is None:
         reasons.append("no band was measured: run python -m chapters.measure")
-    elif not band[0] <= claim.value <= band[1]:
+    elif not _within(claim.value, *band):
         reasons.append("the value lies outside its band")
     if claim.below is not None and not claim.value < claim.below[1]:
         reasons.append(f"it does not beat {claim.below[0]}")
     if claim.above is not None and not claim.value > claim.above[1]:
         reasons.append(f"it does not beat {claim.above[0]}")
     return Verdict(claim, band, tuple(reasons))
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    """An end that is 0 has no slack: a value that must be exactly 0 stays so."""
+    return low - SLACK * abs(low) <= value <= high + SLACK * abs(high)
 
 
 def judge_all(claims: Sequence[Claim], bands: dict[str, tuple[float, float]]) -> list[Verdict]:
@@ -123,10 +138,9 @@ def read_bands(number: str, mode: str) -> dict[str, tuple[float, float]]:
     return {key: (c["low"], c["high"]) for key, c in measured.get("claims", {}).items()}
 
 
-def seeds_of(number: str) -> int:
-    """Over how many seeds the bands of a chapter were measured; 0 before that."""
-    modes = read(BANDS).get("chapters", {}).get(number, {})
-    return min((len(measured.get("seeds", ())) for measured in modes.values()), default=0)
+def seeds_of(number: str, mode: str) -> int:
+    """Over how many seeds the bands of a chapter were measured in one mode; 0 before that."""
+    return len(read(BANDS).get("chapters", {}).get(number, {}).get(mode, {}).get("seeds", ()))
 
 
 def read(path: Path) -> dict[str, Any]:

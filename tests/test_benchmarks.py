@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
+import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environment, formulas, gpt, growth, mlp, race
+from tests.benchmarks import environment, formulas, gpt, growth, import_time, mlp, op_cost, race
 
 TOY = '''"""A benchmark without a model: a number that shrinks."""
 import os, sys
@@ -21,7 +24,7 @@ import numpy as np
 
 TITLE = "a toy"
 STEPS = 5
-CHECKED = {"pet": 3}
+FEWER_CHECKED = {"pet": 3}
 
 def start():
     return {"w": np.ones(3)}
@@ -114,6 +117,14 @@ def test_a_benchmark_may_check_fewer_losses_of_a_slow_library(toy):
     found = race.race(toy, ["ours", "toy", "pet", "pet wrong after"], 2)
     assert [row["checked"] for row in found["sides"]] == [50, 50, 3, 3]
     assert 0 < found["losses"]["difference"] <= race.TOLERANCE
+    assert found["losses"]["checked"] == 50
+
+
+def test_as_many_losses_agree_as_somebody_else_has(toy, monkeypatch, capsys):
+    found = race.race(toy, ["ours", "pet"], 2)
+    assert found["losses"]["checked"] == 3
+    command.show("t", found)
+    assert "the first 3 losses agree to 0 (relative)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("theirs", [1.0 + 1.01e-4, 1.0 - 1.01e-4, math.nan, math.inf])
@@ -169,6 +180,27 @@ def test_the_command_prints_a_table_and_writes_json(toy, monkeypatch, tmp_path, 
     assert re.search(r"against the fastest other, toy: \d\.\d\d \(\S+\) times", out)
     found = json.loads(path.read_text("utf-8"))["benchmarks"]["t"]
     assert [len(row["seconds"]) for row in found["sides"]] == [2, 2]
+
+
+def test_what_was_measured_is_written_before_it_is_shown(toy, monkeypatch, tmp_path):
+    def broken(*arguments):
+        raise BrokenPipeError
+
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(command, "show", broken)
+    with pytest.raises(BrokenPipeError):
+        command.main(["t", "--repeats", "2", "--json", str(path)])
+    assert list(json.loads(path.read_text("utf-8"))["benchmarks"]) == ["t"]
+
+
+def test_a_reader_that_leaves_ends_a_command_without_a_word():
+    program = (
+        "from tests.benchmarks import commands; commands.run(lambda words: print('x' * 10**6))"
+    )
+    code = f"{sys.executable} -c {shlex.quote(program)} | head -c 5; echo ${{PIPESTATUS[0]}}"
+    run = partial(subprocess.run, capture_output=True, text=True, cwd=environment.ROOT)
+    done = run(["bash", "-c", code])
+    assert (done.stdout, done.stderr) == ("xxxxx0\n", "")
 
 
 def test_several_libraries_are_raced_in_one_table(toy, monkeypatch, capsys):
@@ -256,6 +288,8 @@ def test_the_command_says_why_a_race_has_no_result(toy, monkeypatch, capsys):
         (["d", "--against", ","], "argument --against: invalid choice: ''"),
         (["d", "--repeats", "1"], "--repeats: 1 has no quartiles; give 2 or more"),
         (["d", "--json", "no/such/x.json"], f"--json: there is no folder {Path('no/such')}"),
+        (["d", "--json", "."], "--json: . is a folder; name a file in it"),
+        (["d", "--core", "NoSuch"], "when it is told NoSuch"),
     ],
 )
 def test_wrong_usage_gets_one_line(words, complaint, monkeypatch, capsys):
@@ -307,6 +341,7 @@ def test_growth_prints_tables_and_writes_json(monkeypatch, tmp_path, capsys):
         (["W"], "there is no axis W; there are: T, D, layers, batch, V"),
         (["T", "--repeats", "1"], "--repeats: 1 has no quartiles"),
         (["T", "--json", "no/such/x.json"], "--json: there is no folder"),
+        (["T", "--json", "tests"], "--json: tests is a folder; name a file in it"),
     ],
 )
 def test_wrong_usage_of_growth_gets_one_line(words, complaint, capsys):
@@ -314,3 +349,27 @@ def test_wrong_usage_of_growth_gets_one_line(words, complaint, capsys):
         growth.main(words)
     errors = capsys.readouterr().err
     assert ended.value.code == 2 and len(errors.splitlines()) == 1 and complaint in errors
+
+
+@pytest.mark.parametrize("tool", [import_time, op_cost])
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["--repeats", "0"], "--repeats: 0 has no quartiles; give 2 or more"),
+        (["--repeats", "x"], "argument --repeats: invalid int value: 'x'"),
+        (["--json", "tests"], "--json: tests is a folder; name a file in it"),
+    ],
+)
+def test_wrong_usage_of_the_smaller_tools_gets_one_line(tool, words, complaint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        tool.main(words)
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2 and len(errors.splitlines()) == 1 and complaint in errors
+
+
+def test_the_smaller_tools_measure_and_write_json(tmp_path, capsys):
+    for tool, key in ((import_time, "seconds"), (op_cost, "add")):
+        path = tmp_path / f"{key}.json"
+        assert tool.main(["--repeats", "2", "--json", str(path)]) == 0
+        assert key in json.loads(path.read_text("utf-8"))
+    assert "import numpy takes" in capsys.readouterr().out

@@ -64,6 +64,7 @@ def test_sides_that_disagree_have_no_result():
         (["--repeats", "1"], "--repeats: 1 has no quartiles; give 2 or more"),
         (["--against", "tokenizers"], "tokenizers is not installed"),
         (["--json", "no/such/x.json"], "--json: there is no folder"),
+        (["--json", "tests"], "--json: tests is a folder; name a file in it"),
     ],
 )
 def test_wrong_usage_gets_one_line(words, complaint, monkeypatch, capsys):

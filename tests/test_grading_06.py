@@ -30,6 +30,28 @@ def overflowing(Q, K, V, seen):
     return grown / np.where(total == 0, 1.0, total) @ V
 
 
+def hidden_overflow(Q, K, V, seen):
+    grown = np.exp(scores(Q, K, seen))
+    return np.nan_to_num(grown / grown.sum(axis=1, keepdims=True)) @ V
+
+
+def early_maximum(tiny):
+    """attention with the row's maximum taken before the mask, and `tiny` in the sum."""
+
+    def answer(Q, K, V, seen):
+        raw = scores(Q, K)
+        grown = np.exp(raw - raw.max(axis=1, keepdims=True)) * seen
+        return np.nan_to_num(grown / (grown.sum(axis=1, keepdims=True) + tiny)) @ V
+
+    return answer
+
+
+def with_more_in_the_sum(Q, K, V, seen):
+    top = np.where(seen, scores(Q, K), -1e300).max(axis=1, keepdims=True)
+    grown = np.exp(scores(Q, K, seen) - top)
+    return grown / (grown.sum(axis=1, keepdims=True) + 1e-6) @ V
+
+
 def in_place(Q, K, V, seen):
     Q /= np.sqrt(K.shape[1])
     return SOLUTIONS.attention(Q * np.sqrt(K.shape[1]), K, V, seen)
@@ -42,7 +64,11 @@ def right(change):
 
 ATTENTION = [
     (lambda Q, K, V, seen: softmax(scores(Q, K, seen)) @ V, "comes out by 0/0"),
-    (overflowing, "comes out when exp overflows"),
+    (overflowing, "comes out when exp overflows: "),
+    (hidden_overflow, "comes out when exp overflows, and nan_to_num makes 0 of it"),
+    (early_maximum(0.0), "comes out when the row's largest score is taken before the mask: "),
+    (early_maximum(1e-9), "when the row's largest score is taken before the mask"),
+    (with_more_in_the_sum, "comes out when 1e-06 is added to the sum"),
     (
         lambda Q, K, V, seen: softmax(np.where(seen, scores(Q, K), -1e30)) @ V,
         "when a query that may see nothing hears the plain mean",
@@ -94,7 +120,10 @@ MASK = [
     (lambda ids, pad: past(ids) | (ids != pad)[:, None, :], "without|with or"),
     (lambda ids, pad: SOLUTIONS.decoder_mask(ids, pad).astype(int), "dtype int64, expected bool"),
     (lambda ids, pad: SOLUTIONS.decoder_mask(ids, pad)[0], "has shape"),
-    (lambda ids, pad: SOLUTIONS.decoder_mask(ids, 0), "without the padding|expected"),
+    (lambda ids, pad: SOLUTIONS.decoder_mask(ids, 0), "without the padding"),
+    (lambda ids, pad: past(ids) & (ids > pad)[:, None, :], "comes out of ids > pad"),
+    (lambda ids, pad: past(ids) & (ids < pad)[:, None, :], "comes out of ids < pad"),
+    (lambda ids, pad: ~SOLUTIONS.decoder_mask(ids, pad), r"is np.array\(.*True.*False"),
 ]
 
 
@@ -120,6 +149,7 @@ HEADS = [
     (lambda x, heads: x.reshape(*x.shape[:2], heads, -1), "without the swap of axes"),
     (lambda x, heads: x.swapaxes(1, 2).reshape(cut(x, heads)), "the result is"),
     (lambda x, heads: SOLUTIONS.split_heads(x, heads)[:, ::-1], "the result is"),
+    (lambda x, heads: np.array(np.split(x, heads, axis=2)), "comes out with heads before texts"),
 ]
 
 
@@ -156,6 +186,7 @@ SINES = [
     (each_its_rate, "when each column has a rate of its own"),
     (lambda n, d: table(n, d, lambda i, width: -2 * i / width), "when the angle is multiplied"),
     (lambda n, d: SOLUTIONS.sinusoidal(n, d).T, "has shape"),
+    (lambda n, d: np.float32(SOLUTIONS.sinusoidal(n, d)), "float32.*: expected float64"),
 ]
 
 
@@ -170,6 +201,18 @@ def normed(dx=None, dgamma=None, dbeta=None):
             if wrong is not None:
                 parts[i] = wrong(gamma * g, centred / s, s, g, gamma)
         return tuple(parts)
+
+    return answer
+
+
+def with_deviation(deviation):
+    """layer_norm_backward with another deviation for s, of the centred rows."""
+
+    def answer(x, gamma, g):
+        centred = x - mean(x)
+        s = deviation(centred)
+        hat = centred / s
+        return whole(gamma * g, hat) / s, (g * hat).sum(axis=0), g.sum(axis=0)
 
     return answer
 
@@ -217,6 +260,13 @@ NORM = [
     (normed(dbeta=lambda a, hat, s, g, gamma: g.mean(0)), "dbeta is .* mean over"),
     (normed(dbeta=lambda a, hat, s, g, gamma: g.sum(1)), "dbeta .*(axis|shape)"),
     (normed(dbeta=lambda a, hat, s, g, gamma: g), "dbeta .* without the sum"),
+    (with_deviation(lambda c: np.sqrt(mean(c * c))), "comes out without ε"),
+    (with_deviation(lambda c: np.sqrt(mean(c * c)) + 1e-5), "with ε outside the root"),
+    (with_deviation(lambda c: np.sqrt(mean(c * c) + 1e-6)), "with ε = 1e-6"),
+    (
+        with_deviation(lambda c: np.sqrt((c * c).sum(1, keepdims=True) / (c.shape[1] - 1) + 1e-5)),
+        "with D − 1 in the variance",
+    ),
     (lambda x, gamma, g: g, r"returns a ndarray, expected \(dx, dgamma, dbeta\)"),
 ]
 

@@ -45,6 +45,10 @@ SHIFT = [
     ),
     (lambda y, start, pad: filled(y, pad)[:, :-1], "comes out of the labels alone"),
     (in_place_shift, "it changes its input"),
+    (
+        lambda y, start, pad: np.where(y == -100, pad, with_first(y[:, :-1], start)),
+        "comes out when pad goes where −100 stood before the shift",
+    ),
 ]
 
 MASK = [
@@ -54,6 +58,9 @@ MASK = [
     ),
     (lambda ids, pad, T: ~SOLUTIONS.cross_mask(ids, pad, T), "comes out the other way round"),
     (lambda ids, pad, T: np.ones((len(ids), T, ids.shape[1])), "comes out when padding may be"),
+    (lambda ids, pad, T: np.repeat((ids > pad)[:, None], T, axis=1), "comes out of ids > pad"),
+    (lambda ids, pad, T: SOLUTIONS.cross_mask(ids, pad, T).astype(int), "int64, expected bool"),
+    (lambda ids, pad, T: ~SOLUTIONS.cross_mask(ids, pad, T), r"is np.array\(\[\[\[False, "),
     (
         lambda ids, pad, T: SOLUTIONS.cross_mask(ids, pad, T).swapaxes(1, 2),
         "comes out with the axes of places and words exchanged",
@@ -83,6 +90,24 @@ def unbiased(x, attend, feed):
     return with_n_less_one(x + feed(x))
 
 
+def with_norm(other):
+    """post_norm_block with another norm."""
+
+    def answer(x, attend, feed):
+        x = other(x + attend(x))
+        return other(x + feed(x))
+
+    return answer
+
+
+def centred(x):
+    return x - x.mean(-1, keepdims=True)
+
+
+def std(x):
+    return x.std(-1, keepdims=True)
+
+
 def first_norm(x, attend):
     return norm(x + attend(x))
 
@@ -109,6 +134,12 @@ BLOCK = [
     ),
     (by_columns, "when a norm goes over the words"),
     (unbiased, "with n − 1 in the variance"),
+    (with_norm(lambda x: centred(x) / std(x)), "comes out without ε"),
+    (with_norm(lambda x: centred(x) / (std(x) + 1e-12)), "comes out without ε"),
+    (with_norm(lambda x: centred(x) / (std(x) + 1e-5)), "comes out with ε outside the root"),
+    (with_norm(lambda x: centred(x) / np.sqrt(std(x) ** 2 + 1e-6)), "comes out with ε = 1e-6"),
+    (with_norm(lambda x: centred(x) / np.sqrt(std(x) ** 2 + 3e-6)), r"expected np.array\(.*\)$"),
+    (with_norm(lambda x: (x - x.mean()) / np.sqrt(x.var() + 1e-5)), "with one mean for the whole"),
     (lambda x, attend, feed: x, "the output is .*, expected"),
 ]
 
@@ -144,15 +175,41 @@ def stops_at_start(step, start, end, most):
     return [] if start == end else SOLUTIONS.greedy(step, start, end, most)
 
 
+def looks_for_end_anywhere(step, start, end, most):
+    ids = [start]
+    for _ in range(most):
+        ids.append(int(np.argmax(step(ids))))
+        if end in ids:
+            break
+    return ids[1:]
+
+
+def takes_the_last(step, start, end, most):
+    ids = [start]
+    for _ in range(most):
+        scores = step(ids)
+        ids.append(int(np.flatnonzero(scores == scores.max())[-1]))
+        if ids[-1] == end:
+            break
+    return ids[1:]
+
+
+def without_most(step, start, end, most):
+    return SOLUTIONS.greedy(step, start, end, 99)
+
+
 GREEDY = [
     (writing("start too"), "comes out with start at the front"),
     (writing("no end"), "comes out without the end"),
     (writing("goes on"), "comes out when it goes on after the end"),
-    (forgetful, r"the ids is \[.*\], expected"),
-    (stops_at_start, "the ids has shape"),
+    (forgetful, r"the list of new ids is \[\d.*\], expected \[\d"),
+    (stops_at_start, "comes out when start is taken for the end"),
+    (looks_for_end_anywhere, "comes out when start counts as an end"),
+    (takes_the_last, "comes out with the last of equal scores"),
+    (without_most, "comes out when it writes more than `most`"),
     (
         lambda step, start, end, most: SOLUTIONS.greedy(step, start, end, most + 1),
-        "the ids |IndexError",
+        "comes out when it writes more than `most`",
     ),
 ]
 
@@ -199,7 +256,7 @@ BEAM = [
     (worst, "comes out of the worst"),
     (rising, "comes out in rising order"),
     (by_width, "when (the place is divided by K|each beam goes on)"),
-    (exchanged, "with parents and ids exchanged|when each beam goes on"),
+    (exchanged, "the array parents is .*(with parents and ids exchanged|when each beam goes on)"),
     (lambda scores, log_probs: scores, r"expected \(scores, parents, ids\)"),
 ]
 

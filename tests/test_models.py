@@ -117,12 +117,14 @@ def test_how_it_begins(activation, initialization, variance):
         (([3, 2], "relu", 1.5), ValueError, r"Dropout: p is a probability, not 1\.5"),
         (([3, 2], "relu", -0.5), ValueError, r"Dropout: p is a probability, not -0\.5"),
         (([3, 2.5],), TypeError, r"must be an integer, not 2\.5"),
-        (([3, -2],), ValueError, "-2 is below 0"),
-        (([3, 0, 2],), ValueError, "MLP: .*0"),
+        (([3, -2],), ValueError, "MLP: width -2 is below 1"),
+        (([3, 0, 2],), ValueError, "MLP: width 0 is below 1"),
         ((3,), TypeError, "MLP: widths"),
+        (("64",), TypeError, r"MLP: widths are a list such as .*, not '64'"),
+        (([True, 2],), TypeError, "MLP: width must be an integer, not True"),
     ],
     ids=["one width", "no width", "activation", "initialization", "dropout above", "dropout below",
-         "a fraction", "negative", "zero", "a number"],
+         "a fraction", "negative", "zero", "a number", "digits", "a truth value"],
 )  # fmt: skip
 def test_what_is_refused(arguments, kind, message):
     with pytest.raises(kind, match=message):

@@ -32,6 +32,10 @@ def claim(value, below=("a baseline", 1.0), above=None):
         (claim(1.0, None, ("chance", 1.0)), (0.1, 2.0), "it does not beat chance"),
         (claim(1.1, None, ("chance", 1.0)), (0.1, 2.0), None),
         (claim(0.5), None, "no band was measured"),
+        (claim(298 / 300), (0.9933333333333334, 1.0), None),  # another order of rounding
+        (claim(0.99), (0.9933333333333334, 1.0), "the value lies outside its band"),
+        (claim(1e-300), (0.0, 0.0), "the value lies outside its band"),
+        (claim(2e-13), (1e-14, 1e-13), "the value lies outside its band"),
     ],
 )
 def test_judge(made, band, reason):
@@ -40,6 +44,31 @@ def test_judge(made, band, reason):
     assert verdict.lines()[0] == f"{'PASS' if reason is None else 'FAIL'}  a statement"
     if reason is not None:
         assert any(reason in each for each in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    "made, band, said",
+    [
+        (claim(0.99333), (0.993334, 1.0), "0.99333 in 0.993334 … 1, below 1 (a baseline)"),
+        (claim(0.99333), (0.9, 1.0), "0.993 in 0.9 … 1, below 1 (a baseline)"),
+        (claim(1.0), (0.1, 2.0), "1 in 0.1 … 2, below 1 (a baseline)"),
+        (claim(1.0001), (0.1, 2.0), "1.0001 in 0.1 … 2, below 1 (a baseline)"),
+        (claim(math.nan), (0.1, 0.5), "nan in 0.1 … 0.5, below 1 (a baseline)"),
+        (claim(0.5), None, "0.5, no band, below 1 (a baseline)"),
+        (claim(1.1, None, ("chance", 1.0)), (0.1, 2.0), "1.1 in 0.1 … 2, above 1 (chance)"),
+    ],
+)
+def test_what_fails_is_shown_apart_from_its_limit(made, band, said):
+    assert judge(made, band).lines()[1].strip() == said
+
+
+def test_seeds_are_those_of_the_mode(monkeypatch, tmp_path):
+    path = tmp_path / "bands.json"
+    modes = {"quick": {"seeds": [0, 1, 2]}, "default": {"seeds": [0]}}
+    path.write_text(json.dumps({"chapters": {"07": modes}}))
+    monkeypatch.setattr(verdicts, "BANDS", path)
+    found = [verdicts.seeds_of("07", mode) for mode in ("quick", "default")]
+    assert found == [3, 1] and verdicts.seeds_of("08", "quick") == 0
 
 
 def test_a_band_without_its_claim_fails():

@@ -28,7 +28,7 @@ def table(numbers: list[Any], *shape: int) -> st.SearchStrategy:
 
 @st.composite
 def questions(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
-    """Q (T, K), K (S, K), V (S, E) and seen (T, S)."""
+    """Q (T, d), K (S, d), V (S, E) and seen (T, S)."""
     T, S, width, E = (draw(st.integers(1, most)) for most in (2, 3, 3, 2))
     Q, K = draw(table(LARGE, T, width)), draw(table(LARGE, S, width))
     return Q, K, draw(table(VALUES, S, E)), draw(table([True, False], T, S))
@@ -50,27 +50,53 @@ def _wrong_attention(Q: Any, K: Any, V: Any, seen: Any) -> dict[str, np.ndarray]
         safe, bare = softmax(masked) @ V, grown / grown.sum(axis=1, keepdims=True) @ V
     blind = ~seen.any(axis=1, keepdims=True)
     kept = masked_attention(Q, K, V, seen)
-    return {
+    lost = {
         "by 0/0: a query that may see nothing gets 0": safe,
         "when exp overflows: subtract the largest score of the row first": bare,
-        "when a query that may see nothing hears the plain mean": np.where(
-            blind, V.mean(axis=0), kept
-        ),
-        "when a query that may see nothing sees everything": np.where(blind, softmax(S) @ V, kept),
-        "without the mask": softmax(S) @ V,
-        "when the mask is turned round: seen is True where a key may be seen": (
-            masked_attention(Q, K, V, ~seen)
-        ),
-        "when the weights are multiplied by the mask: it belongs before the softmax": (
-            (softmax(S) * seen) @ V
-        ),
-        "when the scores are multiplied by the mask: e⁰ is 1": softmax(S * seen) @ V,
-        "without √d_k": masked_attention(Q * np.sqrt(K.shape[1]), K, V, seen),
-        "with d_k for √d_k": masked_attention(Q / np.sqrt(K.shape[1]), K, V, seen),
-        "down the columns: the softmax goes along a row, over the keys": (
-            np.nan_to_num(_down(masked)) @ V
+        "when exp overflows, and nan_to_num makes 0 of it: subtract the row's largest score": (
+            np.nan_to_num(bare)
         ),
     }
+    return (
+        lost
+        | _wrong_sums(S, seen, V)
+        | {
+            "when a query that may see nothing hears the plain mean": np.where(
+                blind, V.mean(axis=0), kept
+            ),
+            "when a query that may see nothing sees everything": np.where(
+                blind, softmax(S) @ V, kept
+            ),
+            "without the mask": softmax(S) @ V,
+            "when the mask is turned round: seen is True where a key may be seen": (
+                masked_attention(Q, K, V, ~seen)
+            ),
+            "when the weights are multiplied by the mask: it belongs before the softmax": (
+                (softmax(S) * seen) @ V
+            ),
+            "when the scores are multiplied by the mask: e⁰ is 1": softmax(S * seen) @ V,
+            "without √d_k": masked_attention(Q * np.sqrt(K.shape[1]), K, V, seen),
+            "with d_k for √d_k": masked_attention(Q / np.sqrt(K.shape[1]), K, V, seen),
+            "down the columns: the softmax goes along a row, over the keys": (
+                np.nan_to_num(_down(masked)) @ V
+            ),
+        }
+    )
+
+
+def _wrong_sums(S: Any, seen: Any, V: Any) -> dict[str, np.ndarray]:
+    """Sums of weights that no longer say what they must."""
+    masked, wrong = np.where(seen, S, -np.inf), {}
+    early, late = (
+        np.where(seen, np.exp(S - each.max(axis=1, keepdims=True)), 0.0) for each in (S, masked)
+    )
+    before = "when the row's largest score is taken before the mask"
+    for tiny in (0.0, 1e-12, 1e-10, 1e-9, 1e-8, 1e-6):
+        added = f", and {tiny:g} is added to the sum" if tiny else ""
+        ways = {f"when {tiny:g} is added to the sum": late, f"{before}{added}: mask first": early}
+        for name, grown in ways.items():
+            wrong[name] = np.nan_to_num(grown / (grown.sum(axis=1, keepdims=True) + tiny)) @ V
+    return wrong
 
 
 def _down(scores: np.ndarray) -> np.ndarray:
@@ -80,9 +106,11 @@ def _down(scores: np.ndarray) -> np.ndarray:
 
 @st.composite
 def padded(draw: st.DrawFn) -> tuple[np.ndarray, int]:
-    """ids (B, T), each text filled up on its right with the padding, and the padding's id."""
-    texts, length, pad = draw(st.integers(1, 2)), draw(st.integers(2, 4)), draw(st.integers(0, 1))
-    ids = draw(table([2, 3], texts, length))
+    """ids (B, T), each text filled up on its right with the padding, and the padding's id, which
+    may be smaller or larger than those of words."""
+    texts, length = draw(st.integers(1, 2)), draw(st.integers(2, 4))
+    pad = draw(st.sampled_from([0, 2, 4]))
+    ids = draw(table([1, 3], texts, length))
     for row in ids:
         row[length - draw(st.integers(0, length)) :] = pad
     return ids, pad
@@ -94,20 +122,22 @@ def decoder_mask(ask: Ask, batch: tuple[np.ndarray, int]) -> None:
     ids, pad = batch
     got = ask(*batch)
     length = ids.shape[1]
-    truth = np.zeros((len(ids), length, length))
+    truth = np.zeros((len(ids), length, length), dtype=bool)
     for b, i, j in np.ndindex(truth.shape):
         truth[b, i, j] = j <= i and ids[b, j] != pad
     past, real = np.tri(length, dtype=bool), ids != pad
     mistakes = {
         "without the causal mask": np.broadcast_to(real[:, None, :], truth.shape),
         "without the padding": np.broadcast_to(past, truth.shape),
-        "when it is turned round: True is for what may be seen": 1.0 - truth,
+        "when it is turned round: True is for what may be seen": ~truth,
         "when padding may not ask: what counts is token j, the one that is seen": (
             past & real[:, :, None]
         ),
         "when later tokens are seen in place of earlier ones": past.T & real[:, None, :],
         "when a token does not see itself": np.tri(length, k=-1, dtype=bool) & real[:, None, :],
         "with or: a token must pass both": past | real[:, None, :],
+        "of ids > pad: the padding's id need not be the smallest": past & (ids > pad)[:, None, :],
+        "of ids < pad: the padding's id need not be the largest": past & (ids < pad)[:, None, :],
     }
     ask.expect("the mask", got, truth, 1e-9, mistakes)
     if np.asarray(got).dtype != bool:
@@ -137,6 +167,7 @@ def split_heads(ask: Ask, state: tuple[np.ndarray, int]) -> None:
         "without the swap of axes: heads come before tokens": x.reshape(
             texts, tokens, heads, width
         ),
+        "with heads before texts: (B, heads, T, D/heads)": truth.swapaxes(0, 1),
     }
     ask.expect("the result", ask(x, heads), truth, 1e-9, mistakes)
 
@@ -172,7 +203,10 @@ def sinusoidal(ask: Ask, length: int, width: int) -> None:
             length, width, lambda i: -2.0 * i / width
         ),
     }
-    ask.expect("the table", ask(length, width), truth, 1e-9, mistakes)
+    got = ask(length, width)
+    if getattr(got, "dtype", None) == np.float32:
+        ask.fail("the table is float32, which rounds at the 8th digit: expected float64")
+    ask.expect("the table", got, truth, 1e-9, mistakes)
 
 
 def _sines(length: int, width: int, exponent: Any) -> np.ndarray:
@@ -206,10 +240,13 @@ def layer_norm_backward(ask: Ask, given: tuple[np.ndarray, ...]) -> None:
     found = numeric_gradients(lambda *p: (g * layer_norm(*p)).sum(), x, gamma, np.zeros(gamma.size))
     truth = np.split(found.round(9) + 0.0, [x.size, x.size + gamma.size])
     centred = x - x.mean(axis=1, keepdims=True)
-    s = np.sqrt((centred**2).mean(axis=1, keepdims=True) + EPSILON)
-    hat = centred / s
-    ask.expect("dx", dx, truth[0].reshape(x.shape), 1e-5, _wrong_norms(gamma * g, hat, s, g, gamma))
-    mistakes = {
+    variance = (centred**2).mean(axis=1, keepdims=True)
+    s = np.sqrt(variance + EPSILON)
+    hat, others = centred / s, _other_deviations(variance, x.shape[1])
+    wrong = {name: _back(gamma * g, centred / each, each) for name, each in others.items()}
+    wrong |= _wrong_norms(gamma * g, hat, s, g, gamma)
+    ask.expect("dx", dx, truth[0].reshape(x.shape), 1e-5, wrong)
+    mistakes = {name: (g * centred / each).sum(axis=0) for name, each in others.items()} | {
         "of x: it is Σ g·x̂": (g * x).sum(axis=0),
         "of x less its mean: it is Σ g·x̂": (g * centred).sum(axis=0),
         "of γ·g: that is for dx": (gamma * g * hat).sum(axis=0),
@@ -227,11 +264,25 @@ def layer_norm_backward(ask: Ask, given: tuple[np.ndarray, ...]) -> None:
     ask.expect("dbeta", dbeta, truth[2], 1e-5, mistakes)
 
 
-def _wrong_norms(scaled: Any, hat: Any, s: Any, g: Any, gamma: Any) -> dict[str, np.ndarray]:
-    def whole(ghat: np.ndarray, normed: np.ndarray = hat) -> np.ndarray:
-        along = (ghat * normed).mean(axis=1, keepdims=True)
-        return ghat - ghat.mean(axis=1, keepdims=True) - normed * along
+def _other_deviations(variance: Any, width: int) -> dict[str, np.ndarray]:
+    """What is often divided by in place of √(variance + ε)."""
+    return {
+        "without ε": np.sqrt(variance),
+        "with ε outside the root: it is added to the variance": np.sqrt(variance) + EPSILON,
+        "with ε = 1e-6: here it is 1e-5": np.sqrt(variance + 1e-6),
+        "with D − 1 in the variance: a layer norm divides by D": np.sqrt(
+            variance * width / (width - 1) + EPSILON
+        ),
+    }
 
+
+def _back(ghat: np.ndarray, normed: np.ndarray, s: Any) -> np.ndarray:
+    """dx, from ĝ and x̂; s: what x̂ was divided by."""
+    along = (ghat * normed).mean(axis=1, keepdims=True)
+    return (ghat - ghat.mean(axis=1, keepdims=True) - normed * along) / s
+
+
+def _wrong_norms(scaled: Any, hat: Any, s: Any, g: Any, gamma: Any) -> dict[str, np.ndarray]:
     shift = scaled.mean(axis=1, keepdims=True)
     along = (scaled * hat).mean(axis=1, keepdims=True)
     width = scaled.shape[1]
@@ -239,10 +290,10 @@ def _wrong_norms(scaled: Any, hat: Any, s: Any, g: Any, gamma: Any) -> dict[str,
         "when mean and s are taken for constants": scaled / s,
         "without the mean of ĝ": (scaled - hat * along) / s,
         "without the part along x̂": (scaled - shift) / s,
-        "without γ": whole(g) / s,
-        "when γ is multiplied on at the end: it belongs into ĝ": gamma * whole(g) / s,
-        "without the division by s": whole(scaled),
-        "with a division by s²": whole(scaled) / s**2,
+        "without γ": _back(g, hat, s),
+        "when γ is multiplied on at the end: it belongs into ĝ": gamma * _back(g, hat, s),
+        "without the division by s": _back(scaled, hat, 1.0),
+        "with a division by s²": _back(scaled, hat, s**2),
         "with sums in place of means": (scaled - width * (shift + hat * along)) / s,
         "with a plus before the part along x̂": (scaled - shift + hat * along) / s,
     }

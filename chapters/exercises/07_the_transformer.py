@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -53,16 +55,19 @@ def shift_right(ask: Ask, batch: tuple[Any, ...]) -> None:
             [filled[:, 1:], np.full((len(labels), 1), pad)], axis=1
         ),
         "of the labels alone: start is what the first place reads": filled[:, :-1],
+        "when pad goes where −100 stood before the shift: shift first": np.where(
+            labels == IGNORED, pad, shifted
+        ),
     }
     ask.expect("what the decoder reads", ask(labels, start, pad), truth, 1e-9, mistakes)
 
 
 @st.composite
 def sources(draw: st.DrawFn) -> tuple[np.ndarray, int, int]:
-    """ids (B, S), each beginning with a word, pad, and the number T of places of the target."""
-    shape, pad = (draw(st.integers(1, 2)), draw(st.integers(2, 3))), draw(st.integers(0, 1))
+    """ids (B, S), each beginning with the word 1, pad, and the number T of places of the target."""
+    shape, pad = (draw(st.integers(1, 2)), draw(st.integers(2, 3))), draw(st.sampled_from([0, 2]))
     ids = draw(arrays(np.int64, shape, elements=st.integers(0, 3)))
-    ids[:, 0] = 2
+    ids[:, 0] = 1
     return ids, pad, draw(st.integers(1, 3))
 
 
@@ -73,6 +78,7 @@ def cross_mask(ask: Ask, source: tuple[np.ndarray, int, int]) -> None:
     words = ids != pad
     truth = np.repeat(words[:, None, :], T, axis=1)
     zeros = {} if pad == 0 else {"when 0 is taken for the padding: it is the given id": ids != 0}
+    zeros["of ids > pad: the padding's id need not be the smallest"] = ids > pad
     mistakes = {name: np.repeat(each[:, None, :], T, axis=1) for name, each in zeros.items()} | {
         "when padding may be seen": np.ones_like(truth),
         "the other way round: True is where it may look": ~truth,
@@ -80,7 +86,10 @@ def cross_mask(ask: Ask, source: tuple[np.ndarray, int, int]) -> None:
         "with the axes of places and words exchanged": truth.swapaxes(1, 2),
         "with one row for each text: each of the T places has one": words,
     }
-    ask.expect("the mask", ask(ids, pad, T), truth, 1e-9, mistakes)
+    got = ask(ids, pad, T)
+    ask.expect("the mask", got, truth, 1e-9, mistakes)
+    if np.asarray(got).dtype != bool:
+        ask.fail(f"the mask has dtype {np.asarray(got).dtype}, expected bool")
 
 
 @st.composite
@@ -88,6 +97,8 @@ def blocks(draw: st.DrawFn) -> tuple[Any, ...]:
     """x (T, 3), and two sublayers as expressions: one that mixes words, one that does not."""
     x = draw(table([0.0, 1.0, -1.0, 2.0, 5.0], draw(st.integers(2, 3)), 3))
     a, b = draw(st.sampled_from([2.0, -1.0])), draw(st.sampled_from([3.0, -2.0]))
+    # A norm makes the same of all rows of two numbers, whatever was forgotten before it.
+    assume(any(len({*row}) == 3 for row in x + a * x[::-1]))
     attend, feed = f"lambda x: {a} * x[::-1]", f"lambda x: np.maximum(0.0, {b} * x)"
     return x, Source(attend), Source(feed)
 
@@ -98,7 +109,8 @@ def post_norm_block(ask: Ask, block: tuple[Any, ...]) -> None:
     x, attend, feed = block[0], block[1].value(), block[2].value()
     middle = _norm(x + attend(x))
     before = x + attend(_norm(x))
-    mistakes = {
+    norms = {name: _second(n(x + attend(x)), feed, n) for name, n in OTHER_NORMS.items()}
+    mistakes = norms | {
         "without the residual sums": _norm(feed(_norm(attend(x)))),
         "without the first residual sum": _second(_norm(attend(x)), feed),
         "without the second residual sum": _norm(feed(middle)),
@@ -109,12 +121,6 @@ def post_norm_block(ask: Ask, block: tuple[Any, ...]) -> None:
         "without the norms": x + attend(x) + feed(x + attend(x)),
         "without the first norm": _second(x + attend(x), feed),
         "without the second norm": middle + feed(middle),
-        "when a norm goes over the words: each word has its own mean": _second(
-            _norm((x + attend(x)).T).T, feed, lambda y: _norm(y.T).T
-        ),
-        "with n − 1 in the variance: a layer norm divides by n": _second(
-            _norm(x + attend(x), 1), feed, lambda y: _norm(y, 1)
-        ),
     }
     ask.expect("the output", ask(*block), _second(middle, feed), 1e-6, mistakes)
 
@@ -123,39 +129,72 @@ def _second(x: np.ndarray, feed: Any, norm: Any = None) -> np.ndarray:
     return (norm or _norm)(x + feed(x))
 
 
-def _norm(x: np.ndarray, less: int = 0) -> np.ndarray:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(x.var(axis=-1, ddof=less, keepdims=True) + EPSILON)
+def _norm(x: np.ndarray, **how: Any) -> np.ndarray:
+    """Each row less its mean, over its deviation; `how` says what is done otherwise."""
+    how = {"axis": -1, "ddof": 0, "inside": EPSILON, "outside": 0.0} | how
+    over = {"axis": how["axis"], "keepdims": True}
+    deviation = np.sqrt(x.var(ddof=how["ddof"], **over) + how["inside"]) + how["outside"]
+    return (x - x.mean(**over)) / deviation
+
+
+OTHER_NORMS = {
+    "without ε: add 1e-5 to the variance": partial(_norm, inside=0.0),
+    "with ε outside the root: it is added to the variance": partial(
+        _norm, inside=0.0, outside=EPSILON
+    ),
+    "with ε = 1e-6: here it is 1e-5": partial(_norm, inside=1e-6),
+    "with n − 1 in the variance: a layer norm divides by n": partial(_norm, ddof=1),
+    "when a norm goes over the words: each word has its own mean": partial(_norm, axis=0),
+    "with one mean for the whole array: each word has its own": partial(_norm, axis=None),
+}
+"""Norms that are often taken for a layer norm."""
 
 
 @st.composite
 def writers(draw: st.DrawFn) -> tuple[Any, ...]:
     """step as an expression of the ids so far, start, end and most; scores depend on the last id
-    and on how many there are."""
+    and on how many there are. After `most` of them the end is the best, so that all ends."""
     signs, most = draw(st.integers(2, 3)), draw(st.integers(1, 3))
-    scores = draw(table(SCORES, most, signs, signs))
-    step = Source(f"lambda ids: np.array({scores.tolist()})[len(ids) - 1, ids[-1]]")
     start, end = draw(st.integers(0, signs - 1)), draw(st.integers(0, signs - 1))
-    return step, start, end, most
+    scores = draw(table(SCORES, most + 1, signs, signs))
+    if start == end:  # two ids are written before the end, so that each mistake shows as itself
+        scores[:2, :, end] = -8.0
+    scores[most] = np.where(np.arange(signs) == end, 0.0, -1.0)
+    place = f"min(len(ids), {most + 1}) - 1, ids[-1]"
+    return Source(f"lambda ids: np.array({scores.tolist()})[{place}]"), start, end, most
 
 
 @exercise("greedy(step, start, end, most)", writer=writers())
 def greedy(ask: Ask, writer: tuple[Any, ...]) -> None:
     """The most probable id at each step, up to end, which is kept, or `most` of them."""
     step, start, end, most = writer
-    scores, ids = step.value(), [start]
-    while len(ids) <= most and (len(ids) == 1 or ids[-1] != end):
-        ids.append(int(np.argmax(scores(ids))))
-    truth = ids[1:]
-    beyond = list(ids)
-    while len(beyond) <= most:
-        beyond.append(int(np.argmax(scores(beyond))))
+    scores = step.value()
+    truth = _written(scores, start, end, most)
+    free = _written(scores, start, end, len(truth) + most + 1)
     mistakes = {
-        "when it goes on after the end": beyond[1:],
+        "when start is taken for the end: they may be the same id": [] if start == end else truth,
+        "when start counts as an end: look at what was written last": (
+            truth[:1] if start == end else truth
+        ),
+        "when it writes more than `most`": free,
+        "when it goes on after the end": _written(scores, start, None, most),
         "without the end: it is written too": [i for i in truth if i != end],
-        "with start at the front: return what was written": ids,
+        "with start at the front: return what was written": [start, *truth],
+        "with the last of equal scores: take the first": _written(
+            lambda ids: scores(ids)[::-1], start, end, most, turned=True
+        ),
     }
-    ask.expect("the ids", ask(step, start, end, most), truth, 1e-9, mistakes)
+    ask.expect("the list of new ids", ask(step, start, end, most), truth, 1e-9, mistakes)
+
+
+def _written(step: Any, start: int, end: int | None, most: int, turned: bool = False) -> list[int]:
+    """The best id at each step, up to the end or `most`; turned: the last score is that of 0."""
+    ids = [start]
+    while len(ids) <= most and (len(ids) == 1 or ids[-1] != end):
+        scores = step(ids)
+        best = int(np.argmax(scores))
+        ids.append(len(scores) - 1 - best if turned else best)
+    return ids[1:]
 
 
 @st.composite
@@ -210,7 +249,7 @@ def beam_step(ask: Ask, step: tuple[np.ndarray, np.ndarray]) -> None:
     truth = every.ravel()[order], order // signs, order % signs
     for i, name in enumerate(("scores", "parents", "ids")):
         mistakes = {mistake: values[i] for mistake, values in wrong.items()}
-        ask.expect(name, parts[i], truth[i], 1e-9, mistakes)
+        ask.expect(f"the array {name}", parts[i], truth[i], 1e-9, mistakes)
 
 
 EXERCISES = [shift_right, cross_mask, post_norm_block, greedy, beam_step]

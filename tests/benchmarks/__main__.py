@@ -7,12 +7,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from shutil import which
 from typing import Any
 
 from chapters import options, text
-from tests.benchmarks.environment import clang, in_words, machine
+from tests.benchmarks import commands
+from tests.benchmarks.environment import blas_core, clang, in_words, machine
 from tests.benchmarks.race import RaceError, race
 from tinygrad_llm.files import write_json
 
@@ -43,9 +43,9 @@ def main(arguments: list[str]) -> int:
         except RaceError as error:
             print(f"benchmark {letter}: {error}", file=sys.stderr)
             return 1
+        if given.json:  # before it is shown: printing may end the command
+            write_json(given.json, {"machine": about, "core": given.core, "benchmarks": results})
         show(letter, results[letter])
-    if given.json:
-        write_json(given.json, {"machine": about, "core": given.core, "benchmarks": results})
     return 0
 
 
@@ -56,11 +56,10 @@ def _options(arguments: list[str]) -> Namespace:
     for letter in given.letters:
         if letter not in BENCHMARKS:
             parser.refuse(f"there is no benchmark {letter}; there are: {', '.join(BENCHMARKS)}")
-    if given.repeats < 2:
-        parser.refuse(f"--repeats: {given.repeats} has no quartiles; give 2 or more")
+    commands.check(parser, given)
     _check_libraries(parser, given.against)
-    if given.json and not Path(given.json).resolve().parent.is_dir():
-        parser.refuse(f"--json: there is no folder {Path(given.json).parent}")
+    if given.core:
+        _check_core(parser, given.core)
     return given
 
 
@@ -74,6 +73,13 @@ def _check_libraries(parser: options.Parser, against: list[str]) -> None:
             parser.refuse(f"{library} is not installed: pip install -e '.[bench]'")
     if "tinygrad" in against and which(clang()) is None:
         parser.refuse(f"tinygrad needs a C compiler, {clang()}: install clang, or name it in CC")
+
+
+def _check_core(parser: options.Parser, core: str) -> None:
+    """OpenBLAS takes another where it does not know the name, or the processor is not able."""
+    found = blas_core(OPENBLAS_CORETYPE=core)
+    if found.lower() != core.lower():
+        parser.refuse(f"--core: OpenBLAS takes {found} here when it is told {core}")
 
 
 def _race(letter: str, given: Namespace) -> dict[str, Any]:
@@ -153,15 +159,11 @@ def _parser() -> options.Parser:
     parser.add_argument("letters", nargs="*", metavar="d", help="benchmarks; all if none is given")
     beside = "libraries, with commas between them"
     parser.add_argument("--against", type=_names, default=[], metavar="torch,jax", help=beside)
-    parser.add_argument("--repeats", type=int, default=30, metavar="N", help="rounds (default 30)")
-    parser.add_argument("--json", metavar="FILE", help="write all measurements there too")
+    commands.add_options(parser, repeats=30)
     held = "hold OpenBLAS to a core type, as OPENBLAS_CORETYPE does: Haswell has no AVX-512"
     parser.add_argument("--core", help=held)
     return parser
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        options.interrupted()
+    commands.run(main)

@@ -43,6 +43,12 @@ def machine(**extra: str) -> str:
     return f"Python {platform.python_version()}, {numpy}, {_processor()}\n{blas}"
 
 
+def blas_core(**extra: str) -> str:
+    """The core type that NumPy's OpenBLAS takes in a process with `extra` in its environment."""
+    program = "from tests.benchmarks.environment import facts; print(facts('ours')['core'])"
+    return fresh_process(["-c", program], **extra).strip()
+
+
 def facts(library: str) -> dict[str, Any]:
     """What does the arithmetic in this process: version, BLAS, core type, threads."""
     if library == "ours":

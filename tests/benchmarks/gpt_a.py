@@ -7,8 +7,8 @@ from tests.benchmarks import gpt
 SIZES = gpt.Sizes(layers=4, heads=4, width=256, context=256, batch=8, vocabulary=5000)
 TITLE = SIZES.title()
 STEPS = 2
-CHECKED = {"torch": 30, "autograd": 10, "tinygrad": 5}
-"""PyTorch's losses part from ours by 1.1e-4 at step 45: Adam makes much of rounding. The other two
-are slow."""
+FEWER_CHECKED = {"torch": 20, "jax": 20, "autograd": 10, "tinygrad": 5}
+"""The losses of PyTorch and JAX part from ours by 1e-4 between steps 27 and 45: Adam makes much of
+rounding. The other two are slow."""
 start = partial(gpt.start, SIZES)
 SIDES = gpt.sides(SIZES)

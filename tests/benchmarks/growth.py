@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from chapters import options, text
+from tests.benchmarks import commands
 from tests.benchmarks.environment import machine, variables
 from tests.benchmarks.gpt import Sizes
 from tests.benchmarks.race import RaceError, Worker, spread, take_turns
@@ -58,6 +59,8 @@ def main(arguments: list[str]) -> int:
     try:
         for axis in list(dict.fromkeys(given.axes)) or list(AXES):
             found[axis] = measure(axis, given.repeats)
+            if given.json:  # before it is shown: printing may end the command
+                write_json(given.json, {"machine": about, "base": BASE._asdict(), "axes": found})
             show(axis, found[axis])
     except RaceError as error:
         print(f"{axis}: {error}", file=sys.stderr)
@@ -67,8 +70,6 @@ def main(arguments: list[str]) -> int:
     )
     print("library's own; exponents by a line through the logarithms, beside those of the counts.")
     print("Indicative: of this machine, in this run, with whatever else it had to do")
-    if given.json:
-        write_json(given.json, {"machine": about, "base": BASE._asdict(), "axes": found})
     return 0
 
 
@@ -124,8 +125,8 @@ def _start(stack: ExitStack, every: list[Sizes]) -> list[Worker]:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     environment, workers = variables(**ONE_THREAD), []
     for sizes in every:
-        words = (json.dumps(sizes), "ours", folder / "none")
-        workers.append(Worker(*words, environment, program="tests.benchmarks.growth_worker"))
+        words, program = [json.dumps(sizes)], "tests.benchmarks.growth_worker"
+        workers.append(Worker("ours", words, folder, environment, program=program))
         stack.callback(workers[-1].close)
     return workers
 
@@ -150,21 +151,14 @@ def _options(arguments: list[str]) -> Namespace:
         description="How time and memory of our GPT's training step grow with its sizes.",
     )
     parser.add_argument("axes", nargs="*", metavar="AXIS", help=f"all, or of: {', '.join(AXES)}")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds (default 5)")
-    parser.add_argument("--json", metavar="FILE", help="write all measurements there too")
+    commands.add_options(parser, repeats=5)
     given = parser.parse_args(arguments)
     for axis in given.axes:
         if axis not in AXES:
             parser.refuse(f"there is no axis {axis}; there are: {', '.join(AXES)}")
-    if given.repeats < 2:
-        parser.refuse(f"--repeats: {given.repeats} has no quartiles; give 2 or more")
-    if given.json and not Path(given.json).resolve().parent.is_dir():
-        parser.refuse(f"--json: there is no folder {Path(given.json).parent}")
+    commands.check(parser, given)
     return given
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        options.interrupted()
+    commands.run(main)

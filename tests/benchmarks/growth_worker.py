@@ -13,7 +13,7 @@ from tests.benchmarks.environment import facts, peak_memory
 from tests.benchmarks.worker import seconds, serve
 
 
-def main(sizes: str, *_: str) -> None:
+def main(sizes: str) -> None:
     """sizes: a JSON list of what `gpt.Sizes` holds."""
     serve(lambda: _tasks(gpt.Sizes(*json.loads(sizes))))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -10,17 +10,30 @@ from typing import Any
 from tests.benchmarks.worker import Step
 
 MODULES = {
+    "torch": "tests.benchmarks.with_torch",
     "jax": "tests.benchmarks.with_jax",
     "tinygrad": "tests.benchmarks.with_tinygrad",
     "autograd": "tests.benchmarks.with_autograd",
 }
-"""The module with `mlp` and `gpt` of each library that has one of its own."""
+"""The module with `mlp` and `gpt` of each library."""
 
 
-def sides(network: str, *sizes: Any) -> dict[str, Callable[[dict[str, Any]], Step]]:
-    """For each of MODULES a side that trains `network`, "mlp" or "gpt"."""
-    return {library: partial(_start, library, network, *sizes) for library in MODULES}
+def sides(
+    network: str, *sizes: Any, torch: Sequence[str] = ("foreach", "fused")
+) -> dict[str, Callable[[dict[str, Any]], Step]]:
+    """For each of MODULES a side that trains `network`, "mlp" or "gpt".
+
+    torch: which forms of its optimizer have a side each; "" is what it takes by itself.
+    """
+    found: dict[str, tuple[str, dict[str, bool]]] = {
+        f"torch {form}".strip(): ("torch", {form: True} if form else {}) for form in torch
+    }
+    found |= {library: (library, {}) for library in MODULES if library != "torch"}
+    return {
+        side: partial(_start, library, network, *sizes, **adam)
+        for side, (library, adam) in found.items()
+    }
 
 
-def _start(library: str, network: str, *given: Any) -> Step:
-    return getattr(import_module(MODULES[library]), network)(*given)
+def _start(library: str, network: str, *given: Any, **adam: bool) -> Step:
+    return getattr(import_module(MODULES[library]), network)(*given, **adam)

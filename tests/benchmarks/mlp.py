@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -38,9 +36,9 @@ def ours(arrays: dict[str, np.ndarray]) -> Step:
     from tinygrad_llm import functional as F
 
     model = models.MLP(WIDTHS)
-    model.load_state_dict(dict(zip(model.state_dict(), _parameters(arrays), strict=True)))
+    model.load_state_dict(dict(zip(model.state_dict(), parameters(arrays), strict=True)))
     optimizer = optim.Adam(model.parameters(), lr=1e-3)
-    batches = _batches(arrays, Tensor)
+    batches = [(Tensor(x), Tensor(y)) for x, y in zip(arrays["images"], arrays["labels"])]
 
     def step(number: int) -> Tensor:
         images, labels = batches[number % len(batches)]
@@ -53,44 +51,13 @@ def ours(arrays: dict[str, np.ndarray]) -> Step:
     return step
 
 
-def theirs(arrays: dict[str, np.ndarray], **adam: bool) -> Step:
-    """PyTorch's step; `adam` chooses among its implementations of the optimizer."""
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
-    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-    with torch.no_grad():
-        for parameter, array in zip(model.parameters(), _parameters(arrays), strict=True):
-            parameter.copy_(torch.from_numpy(array.T))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, **adam)
-    batches = _batches(arrays, torch.from_numpy)
-
-    def step(number: int) -> torch.Tensor:
-        images, labels = batches[number % len(batches)]
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def _parameters(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+def parameters(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Weights and biases, layer by layer."""
     return [arrays[f"{kind}{layer}"] for layer in range(2) for kind in ("weight", "bias")]
-
-
-def _batches(arrays: dict[str, np.ndarray], convert: Callable) -> list[tuple[Any, Any]]:
-    pairs = zip(arrays["images"], arrays["labels"])
-    return [(convert(images), convert(labels)) for images, labels in pairs]
 
 
 SIDES: dict[str, Callable[[dict[str, np.ndarray]], Step]] = {
     "ours": ours,
-    "torch": theirs,
-    "torch foreach": partial(theirs, foreach=True),
-    "torch fused": partial(theirs, fused=True),
-    **libraries.sides("mlp"),
+    **libraries.sides("mlp", torch=("", "foreach", "fused")),
 }
 """First word: whose it is. PyTorch's Adam has three forms; the first is what it takes by itself."""

@@ -17,7 +17,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from chapters import options
+from tests.benchmarks import commands
 from tests.benchmarks.environment import fresh_process, machine
+from tinygrad_llm.files import write_json
 
 CHAIN = 200
 Timed = Callable[[], tuple[float, float]]
@@ -120,25 +123,28 @@ def show(rows: dict[str, dict[str, float]], against: str | None) -> None:
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str]) -> int:
+    """0; wrong usage exits with 2."""
+    parser = options.Parser(
+        prog="python -m tests.benchmarks.op_cost", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--against", choices=["torch"])
-    parser.add_argument("--repeats", type=int, default=25)
-    parser.add_argument("--json", help="write the rows there too")
+    commands.add_options(parser, repeats=25)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    commands.check(parser, args)
     if args.here:
         print(json.dumps(measure(args.against, args.repeats)))
-        return
+        return 0
     chosen = ["--against", args.against] if args.against else []
     module = ["-m", "tests.benchmarks.op_cost", "--here", "--repeats", str(args.repeats)]
     rows = json.loads(fresh_process([*module, *chosen], OPENBLAS_NUM_THREADS="1"))
+    if args.json:
+        write_json(args.json, rows)
     print(machine(OPENBLAS_NUM_THREADS="1"))
     show(rows, args.against)
-    if args.json:
-        with open(args.json, "w", encoding="utf8") as file:
-            json.dump(rows, file, indent=1)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

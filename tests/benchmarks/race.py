@@ -22,8 +22,8 @@ import numpy as np
 from tests.benchmarks.environment import ROOT, variables
 
 CHECKED = 50
-"""Steps whose losses must agree before anything is timed. A benchmark's own CHECKED names fewer
-for libraries that would take minutes."""
+"""Steps whose losses must agree before anything is timed. A benchmark's FEWER_CHECKED says of which
+libraries it is fewer."""
 
 TOLERANCE = 1e-4
 """How far losses may lie apart, relative to ours: rounding, and no more."""
@@ -56,23 +56,26 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 
 class Worker:
-    """The process of one side, which runs `program`; `ask` it, and `close` it."""
+    """The process of one side, which runs `program` with `words`; `ask` it, and `close` it.
+
+    folder: where it writes what it says of its errors.
+    """
 
     def __init__(
         self,
-        module: str,
         side: str,
-        start: Path,
+        words: Sequence[str],
+        folder: Path,
         environment: dict[str, str],
         *,
         program: str = "tests.benchmarks.worker",
     ):
         self.side = side
         # A pipe could fill, and a process that waits for room there answers no more.
-        self._errors = start.with_name(f"{uuid.uuid4().hex}.txt")
+        self._errors = folder / f"{uuid.uuid4().hex}.txt"
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", program, module, side, str(start)],
+                [sys.executable, "-m", program, *words],
                 cwd=ROOT, env=environment, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
@@ -138,13 +141,13 @@ def race(
         "title": benchmark.TITLE,
         "rounds": rounds,
         "steps": steps,
-        "losses": {"checked": CHECKED, "difference": difference},
+        "losses": {"checked": max(checked[1:], default=checked[0]), "difference": difference},
         "sides": [_row(*row, ours=times[0]) for row in rows],
     }
 
 
 def _checked(benchmark: ModuleType, side: str) -> int:
-    return getattr(benchmark, "CHECKED", {}).get(side.split()[0], CHECKED)
+    return getattr(benchmark, "FEWER_CHECKED", {}).get(side.split()[0], CHECKED)
 
 
 def disagreement(sides: Sequence[str], losses: Sequence[Sequence[float]]) -> float:
@@ -170,11 +173,12 @@ def _start(
 ) -> list[Worker]:
     """Workers that all begin with the same arrays and end with `stack`."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    np.savez(folder / "start.npz", **benchmark.start())
+    start = folder / "start.npz"
+    np.savez(start, **benchmark.start())
     environment = variables(**({"OPENBLAS_CORETYPE": core} if core else {}))
     workers = []
     for side in sides:
-        workers.append(Worker(module, side, folder / "start.npz", environment))
+        workers.append(Worker(side, [module, side, str(start)], folder, environment))
         stack.callback(workers[-1].close)
     return workers
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from chapters import options, text
-from tests.benchmarks import prose
+from tests.benchmarks import commands, prose
 from tests.benchmarks.environment import machine, variables
 from tests.benchmarks.race import PAUSE, RaceError, Worker, ratio, spread
 from tests.benchmarks.subwords_sides import ENCODERS, TOKENS, TRAINERS
@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
     try:
         for work in list(dict.fromkeys(given.works)) or WORKS:
             found[work] = measure(work, given.against, given.repeats)
+            if given.json:  # before it is shown: printing may end the command
+                write_json(given.json, {"machine": about, "works": found})
             show(work, found[work])
     except RaceError as error:
         print(f"{work}: {error}", file=sys.stderr)
@@ -66,8 +68,6 @@ def main(arguments: list[str]) -> int:
         "\nmedians (quartiles) of processor time; the last column is a side's time / the first's,"
     )
     print("round by round (of encoding, that on new text): above 1, the first side is faster")
-    if given.json:
-        write_json(given.json, {"machine": about, "works": found})
     return 0
 
 
@@ -79,18 +79,14 @@ def _options(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"all, or of: {', '.join(WORKS)}")
     parser.add_argument("--against", choices=["tokenizers"])
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds (default 5)")
-    parser.add_argument("--json", metavar="FILE", help="write all measurements there too")
+    commands.add_options(parser, repeats=5)
     given = parser.parse_args(arguments)
     for work in given.works:
         if work not in WORKS:
             parser.refuse(f"there is no work {work}; there are: {', '.join(WORKS)}")
-    if given.repeats < 2:
-        parser.refuse(f"--repeats: {given.repeats} has no quartiles; give 2 or more")
+    commands.check(parser, given)
     if given.against and find_spec(given.against) is None:
         parser.refuse(f"{given.against} is not installed: pip install {given.against}")
-    if given.json and not Path(given.json).resolve().parent.is_dir():
-        parser.refuse(f"--json: there is no folder {Path(given.json).parent}")
     return given
 
 
@@ -141,7 +137,8 @@ def _worker(stack: ExitStack, work: str, side: str, start: Path) -> Worker:
     """Its process, on one core where a library would take more; it ends with `stack`."""
     environment = variables(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     program = "tests.benchmarks.subwords_worker"
-    worker = Worker(work, side, start, environment, program=program)
+    words = [work, side, str(start)]
+    worker = Worker(side, words, start.parent, environment, program=program)
     stack.callback(worker.close)
     return worker
 
@@ -223,7 +220,4 @@ def _spread(values: dict[str, float], digits: int) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        options.interrupted()
+    commands.run(main)

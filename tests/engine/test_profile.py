@@ -92,8 +92,70 @@ def test_the_fast_form_of_an_op_is_timed_too():
     x = Tensor(np.ones((2, 3), np.float32), requires_grad=True)
     with profile(show=None) as table:
         F.layer_norm(x).sum().backward()
-    assert rows(table)["layernorm", "forward"].calls == 1
-    assert rows(table)["layernorm", "backward"].calls == 1
+    assert rows(table)["layer_norm", "forward"].calls == 1
+    assert rows(table)["layer_norm", "backward"].calls == 1
+
+
+def test_a_block_within_another_is_in_both_tables():
+    with profile(show=None) as outer:
+        F.tanh(Tensor([1.0]))
+        with profile(show=None) as inner:
+            F.exp(Tensor([1.0]))
+        F.tanh(Tensor([1.0]))
+    assert {key: row.calls for key, row in rows(inner).items()} == {("exp", "forward"): 1}
+    assert {row.op: row.calls for row in outer.rows} == {"tanh": 2, "exp": 1}
+
+
+def test_of_blocks_within_one_another_each_charges_an_op_for_its_own_time(clock):
+    x = Tensor(np.ones(3), requires_grad=True)
+    y = F.exp(x)
+    with profile(show=None) as outer, profile(show=None) as inner:
+        grad(y, x, Tensor(np.ones(3)), create_graph=True)
+    for table, seconds in ((outer, [4.0, 3.0]), (inner, [4.0, 1.0])):
+        found = {row.op: row.seconds for row in table.rows}
+        assert [found["exp"], found["multiply"]] == seconds
+
+
+def test_one_object_may_have_several_blocks(capsys):
+    timed = profile()
+    with timed as first:
+        F.tanh(Tensor([1.0]))
+        with timed as second:
+            F.exp(Tensor([1.0]))
+    with timed as third:
+        F.sin(Tensor([1.0]))
+    ops = [sorted(row.op for row in table.rows) for table in (first, second, third)]
+    assert ops == [["exp", "tanh"], ["exp"], ["sin"]]
+    assert capsys.readouterr().out.count("outside of ops") == 3
+
+
+def test_a_function_may_be_timed_at_each_call():
+    shown = []
+
+    @profile(show=shown.append)
+    def function(depth):
+        F.tanh(Tensor([1.0]))
+        return depth and function(depth - 1)
+
+    function(1)
+    assert [re.findall("tanh +forward +([0-9])", text) for text in shown] == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize("op", ["scaleddotproductattention", "linearcrossentropy", "x" * 60])
+def test_a_line_has_less_than_80_letters_and_names_stand_alone(op):
+    table = MODULE.Table()
+    table.rows = [MODULE.Row(MODULE._in_words(op), "backward", 123456, 12.0, 10**9, 0.5)]
+    table.seconds = 100.0
+    lines = str(table).splitlines()
+    assert {len(line) for line in lines[:2]} == {74} and len(lines[1].split()) == 6
+
+
+def test_names_are_in_words():
+    names = "scaleddotproductattention lineargelutanh bcewithlogits linearrelu silu topk log1p mine"
+    assert [MODULE._in_words(name) for name in names.split()] == [
+        *("scaled_dot_product_attention", "linear_gelu_tanh", "bce_with_logits", "linear_relu"),
+        *("silu", "top_k", "log1p", "mine"),
+    ]
 
 
 def test_what_is_printed(capsys):

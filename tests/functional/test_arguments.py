@@ -67,6 +67,33 @@ REFUSED = {
     "clip: high must be one number without a gradient, not str": (
         lambda: F.clip(ones(2), None, "1"),
     ),
+    "scaled_dot_product_attention: scale must be a number, not 'x'": (
+        lambda: F.scaled_dot_product_attention(*[ones(2, 3)] * 3, scale="x"),
+    ),
+    "scaled_dot_product_attention: dropout_p must be a number, not []": (
+        lambda: F.scaled_dot_product_attention(*[ones(2, 3)] * 3, dropout_p=[]),
+    ),
+    "layer_norm: eps must be a number, not 'a'": (lambda: F.layer_norm(ones(2), eps="a"),),
+    "rms_norm: eps must be a number, not '1'": (lambda: F.rms_norm(ones(2), eps="1"),),
+    "add_layer_norm: eps must be a number, not None": (
+        lambda: F.add_layer_norm(ones(2), ones(2), eps=None),
+    ),
+    "add_rms_norm: eps must be a number, not None": (
+        lambda: F.add_rms_norm(ones(2), ones(2), eps=None),
+    ),
+    "cross_entropy: label_smoothing must be a number, not 'a'": (
+        lambda: F.cross_entropy(ones(2, 3), [0, 1], label_smoothing="a"),
+    ),
+    "cross_entropy: ignore_index must be an integer, not None": (
+        lambda: F.cross_entropy(ones(2, 3), [0, 1], ignore_index=None),
+    ),
+    "linear_cross_entropy: label_smoothing must be a number, not 'a'": (
+        lambda: F.linear_cross_entropy(ones(2, 3), ones(3, 4), [0, 1], label_smoothing="a"),
+    ),
+    "linear_cross_entropy: ignore_index must be an integer, not 1.5": (
+        lambda: F.linear_cross_entropy(ones(2, 3), ones(3, 4), [0, 1], ignore_index=1.5),
+    ),
+    "dropout: p must be a number, not 'a'": (lambda: F.dropout(ones(2), "a"),),
 }
 
 
@@ -83,6 +110,50 @@ def test_a_wrong_type_is_refused_in_one_clear_line(message, call):
         call()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.linear(ones(2), ones(2, 2), activation=["relu"]), "or None, not ['relu']"),
+        (lambda: ones(4)[::0], "getitem: slice(None, None, 0) has step 0"),
+        (
+            lambda: F.scaled_dot_product_attention(*[ones(0, 2, 3)] * 3),
+            "scaled_dot_product_attention: q (0, 2, 3), k (0, 2, 3), v (0, 2, 3): "
+            "there are no heads of keys",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named(call, message):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_query_far_before_the_first_key_sees_none():
+    q = ones(2, 3)
+    y = F.scaled_dot_product_attention(q, q, q, is_causal=True, offset=-(10**30))
+    assert not y.data.any()
+    y = F.scaled_dot_product_attention(q, q, q, is_causal=True, offset=10**30)
+    np.testing.assert_allclose(y.data, 1.0)
+
+
+def test_an_empty_list_of_ids_is_one_of_integers():
+    assert F.embedding([], ones(5, 4)).shape == (0, 4)
+    assert F.embedding([[], []], ones(5, 4)).shape == (2, 0, 4)
+    assert F.cross_entropy(np.zeros((0, 3)), []).item() == 0.0
+    assert F.linear_cross_entropy(np.zeros((0, 2)), ones(2, 3), []).item() == 0.0
+    with pytest.raises(TypeError, match="embedding: ids are float64"):
+        F.embedding(np.zeros(0), ones(5, 4))
+
+
+def test_two_classes_may_be_booleans_in_either_loss():
+    x, w = ones(3, 2), Tensor(np.arange(4.0).reshape(2, 2))
+    for loss in (
+        lambda target: F.linear_cross_entropy(x, w, target),
+        lambda target: F.cross_entropy(x @ w, target),
+    ):
+        assert loss(np.array([True, False, True])).item() == loss([1, 0, 1]).item()
 
 
 def test_numpy_integers_are_integers():

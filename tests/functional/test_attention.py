@@ -8,6 +8,7 @@ import pytest
 from tinygrad_llm import Tensor, grad, no_grad
 from tinygrad_llm import functional as F
 from tinygrad_llm.backend import random
+from tinygrad_llm.ops import Cached
 
 attend = F.scaled_dot_product_attention
 
@@ -88,18 +89,40 @@ def test_padding_beyond_the_mask_changes_nothing():
     np.testing.assert_allclose(padded.data, attend(q, k, v).data, rtol=1e-13)
 
 
-def test_dropout_keeps_its_draw_and_not_the_mask():
+def arrays_in(saved):
+    """All arrays that a node keeps, inside of Cached and of tuples too."""
+    if isinstance(saved, (tuple, list)):
+        return [array for each in saved for array in arrays_in(each)]
+    if isinstance(saved, Cached):
+        return arrays_in(saved.value)
+    return [saved] if isinstance(saved, np.ndarray) else []
+
+
+def test_dropout_is_of_the_weights():
     random.manual_seed(3)
     q, k, v = drawn(4, 64, 8), drawn(4, 64, 8, seed=1), drawn(4, 64, 8, seed=2)
     y, weights = attend(q, k, v, dropout_p=0.5, return_weights=True)
-    kept = F.dropout(weights, 0.0)
     np.testing.assert_allclose(weights.data.sum(-1), 1.0)
     random.manual_seed(3)
-    again = F.dropout(kept, 0.5) @ v
+    again = F.dropout(weights, 0.5) @ v
     np.testing.assert_allclose(y.data, again.data, rtol=1e-12)
-    saved = [s for s in y._edge[0].saved if isinstance(s, np.ndarray) and s.dtype == bool]
-    assert not saved
     assert np.array_equal(attend(q, k, v, dropout_p=0.5, training=False).data, attend(q, k, v).data)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("return_weights", [False, True])
+def test_dropout_keeps_its_draw_and_not_the_mask(dtype, return_weights):
+    q, k, v = (drawn(4, 64, 8, seed=i, dtype=dtype) for i in range(3))
+    y = attend(q, k, v, dropout_p=0.5, return_weights=return_weights)
+    node = (y[0] if return_weights else y)._edge[0]
+    (weights,) = [x for x in arrays_in(node.saved) if x.shape[-2:] == (64, 64)]
+    assert weights.size == 4 * 64 * 64 and weights.all()
+
+
+def test_what_follows_the_mask_is_given_by_name():
+    """In PyTorch dropout_p comes before is_causal."""
+    with pytest.raises(TypeError, match="positional argument"):
+        attend(drawn(2, 3), drawn(2, 3), drawn(2, 3), None, True)
 
 
 def test_its_weights_may_not_be_overwritten_before_backward():
@@ -130,7 +153,7 @@ def test_a_mask_may_not_be_overwritten_by_its_owner():
         (((2, 1, 2, 3), (1, 1, 2, 3), (1, 1, 2, 3)), "their leading axes from q's"),
         (((2, 3), (0, 3), (0, 3)), "there is no key to see"),
         (((3, 2, 3), (2, 4, 3), (2, 4, 3)), "2 heads of keys do not divide 3 heads"),
-        (((0, 2, 3), (0, 4, 3), (0, 4, 3)), "0 heads of keys do not divide 0 heads"),
+        (((0, 2, 3), (0, 4, 3), (0, 4, 3)), "there are no heads of keys"),
     ],
 )
 def test_shapes_that_it_refuses(shapes, message):

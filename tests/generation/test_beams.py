@@ -1,6 +1,7 @@
 """Beam search against an exhaustive one, against greedy choice, and its rules of stopping."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from tests.generation.tables import CachedDecoder, decoder
 from tinygrad_llm.generation import GenerationConfig, generate
 from tinygrad_llm.generation.beams import Finished, beam_search, best
-from tinygrad_llm.generation.processors import log_softmax, pipeline
+from tinygrad_llm.generation.processors import pipeline
 from tinygrad_llm.generation.rows import Rows
+from tinygrad_llm.ops.softmax import log_softmax
 
 VALUES = st.lists(st.sampled_from([-math.inf, -2.0, -1.0, 0.5]), min_size=1, max_size=12)
 
@@ -41,7 +43,7 @@ def all_texts(model, prompt, steps, eos):
             ids = np.array([prompt + new])
             places = np.arange(ids.shape[1])[None]
             logits = model._logits(ids, np.ones_like(ids), places, None)
-            p = log_softmax(logits[:, -1])[0].tolist()
+            p = log_softmax(np, logits[:, -1], -1)[0].tolist()
             longer += [(so_far + p[token], [*new, token]) for token in range(len(p))]
         ends = [text for text in longer if text[1][-1] in eos or step == steps - 1]
         done += ends
@@ -148,6 +150,16 @@ def test_a_search_ends_when_its_beams_cannot_be_better(early, penalty, best_beam
     assert finished.closed == closed
 
 
+@pytest.mark.parametrize("penalty", [-16.0, 16.0])
+def test_the_greatest_penalties_and_lengths_give_numbers(penalty):
+    config = GenerationConfig(num_beams=2, length_penalty=penalty, eos_token_id=1)
+    finished = Finished(replace(config, early_stopping="never"), steps=2**63 - 1)
+    for length in (1, 10**6):
+        finished.add(-1e5, np.array([0, 1]), length)
+        finished.close(-1e5, length)
+    assert all(-np.inf < text.score < 0.0 for text in finished.texts)
+
+
 def test_several_ends_leave_enough_candidates_to_go_on():
     """Both ends are better than all else after both beams; 2 * 2 candidates would all be ends."""
     calls = []
@@ -171,6 +183,59 @@ def test_fewer_texts_than_asked_for_are_refused():
 
     with pytest.raises(ValueError, match="row 0 has 3 possible texts"):
         generate(model, [[1]], num_beams=4, num_return_sequences=4, max_new_tokens=1)
+
+
+@pytest.mark.parametrize("several", [1, 2])
+def test_beams_in_none_of_which_a_token_may_come_end_where_the_row_has_no_text(several):
+    """All beams of row 1 are stuck after one token; its texts end there, with these scores."""
+
+    def stuck(ids, scores):
+        return np.where((ids[:, :1] == 4) & (ids.shape[1] >= 3), -np.inf, scores)
+
+    model, prompts = decoder(towards_end=-99.0), [[6, 7], [4, 5]]
+    options = {"num_beams": 3, "num_return_sequences": several, "return_scores": True}
+    ends = {"eos_token_id": 3, "pad_token_id": 0, "length_penalty": 0.0, "max_new_tokens": 5}
+    found = generate(model, prompts, logits_processor=[stuck], **options, **ends)
+    free = generate(model, prompts, **options, **ends)
+    one = generate(model, prompts, **options, max_new_tokens=1)
+    own = slice(several, 2 * several)
+    np.testing.assert_array_equal(found.sequences[:several], free.sequences[:several])
+    expected = np.pad(one.sequences[own], [(0, 0), (0, 4)], constant_values=[(0, 0), (0, 0)])
+    expected[:, 3] = 3
+    np.testing.assert_array_equal(found.sequences[own], expected)
+    np.testing.assert_allclose(found.scores[own], one.scores[own], rtol=1e-12)
+    with pytest.raises(ValueError, match="row 1 has 0 possible texts"):
+        generate(model, prompts, logits_processor=[stuck], **options, max_new_tokens=5)
+
+
+def test_stuck_beams_are_given_up_where_enough_texts_are_finished():
+    """Token 1 is likelier than the end, 3, but nothing may come after it."""
+
+    def own(ids, scores):
+        return np.where(ids.shape[1] == 1, np.log([[1e-9, 0.8, 1e-9, 0.2]]), -np.inf) + 0 * scores
+
+    def model(ids):
+        return np.zeros((*ids.shape, 4))
+
+    options = {"num_beams": 2, "eos_token_id": 3, "length_penalty": 0.0, "logits_processor": [own]}
+    assert generate(model, [[2]], **options).tolist() == [[2, 3]]
+    both = generate(model, [[2]], **options, num_return_sequences=2, return_scores=True)
+    assert both.sequences.tolist() == [[2, 1, 3], [2, 3, 3]]
+    np.testing.assert_allclose(both.scores, np.log([0.8, 0.2]))
+
+
+def test_padding_outside_of_the_vocabulary_is_never_read():
+    """Only one beam of the first step does not end: the others are empty places."""
+    calls = []
+
+    def model(ids):
+        calls.append(ids.max())
+        return np.zeros((*ids.shape, 5))
+
+    options = {"num_beams": 4, "num_return_sequences": 4, "max_new_tokens": 3}
+    found = generate(model, [[1]], eos_token_id=[1, 2, 3, 4], pad_token_id=99, **options)
+    assert max(calls) < 5 and len(calls) == 2
+    assert found.tolist() == [[1, 1, 99], [1, 2, 99], [1, 3, 99], [1, 0, 1]]
 
 
 def test_texts_that_end_sooner_are_filled_up():

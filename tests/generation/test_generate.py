@@ -73,6 +73,9 @@ def test_the_least_length_includes_the_prompt():
     assert generate(model, PROMPTS, min_new_tokens=5, **options).shape == (2, 8)
 
 
+LONG = {"num_beams": 2, "eos_token_id": 3}
+
+
 def never(ids, attention_mask):
     raise AssertionError("the model ran")
 
@@ -86,6 +89,7 @@ def never(ids, attention_mask):
         ({"top_p": 0.0, "do_sample": True}, "top_p=0.0: expected above 0 and at most 1"),
         ({"top_p": 1.1, "do_sample": True}, "top_p=1.1"),
         ({"top_p": 0.5}, "top_p=0.5: expected do_sample=True"),
+        ({"seed": 1}, "seed=1: expected do_sample=True"),
         ({"top_k": -1, "do_sample": True}, "top_k=-1: expected at least 0"),
         ({"top_k": 5}, "top_k=5: expected do_sample=True"),
         ({"min_p": 1.5, "do_sample": True}, "min_p=1.5: expected from 0 to 1"),
@@ -109,6 +113,11 @@ def never(ids, attention_mask):
         ({"min_new_tokens": 6, "max_new_tokens": 5, "eos_token_id": 3}, "least length"),
         ({"min_length": 8, "max_length": 7, "eos_token_id": 3}, "least length"),
         ({"eos_token_id": -1}, "eos_token_id=-1: expected at least 0"),
+        ({"eos_token_id": []}, r"eos_token_id=\[\]: expected a token id at least, or None"),
+        ({"eos_token_id": np.array([], int)}, "eos_token_id=.*: expected a token id at least"),
+        ({"pad_token_id": 2**70}, f"pad_token_id={2**70}: expected at most {2**63 - 1}"),
+        (LONG | {"length_penalty": 16.5}, r"length_penalty=16\.5: expected from -16 to 16"),
+        (LONG | {"length_penalty": -17}, "length_penalty=-17: expected from -16 to 16"),
         ({"seed": -1}, "seed=-1: expected at least 0"),
         ({"decoder_start_token_id": 1}, "has no encoder"),
         ({"attention_mask": [[1, 0]]}, "row 0 ends with padding"),
@@ -130,7 +139,18 @@ def test_what_does_not_fit_is_refused_before_the_model_runs(options, words):
         ({"temperature": "hot"}, "temperature='hot': expected a number"),
         ({"eos_token_id": "</s>"}, "eos_token_id='</s>': expected an integer or a list"),
         ({"eos_token_id": [3, 2.5]}, "eos_token_id=2.5: expected an integer"),
-        ({"topk": 3}, "topk"),
+        ({"eos_token_id": True}, "eos_token_id=True: expected an integer"),
+        ({"eos_token_id": np.array([1.5])}, "eos_token_id=1.5: expected an integer"),
+        ({"do_sample": "False"}, "do_sample='False': expected True or False"),
+        ({"return_scores": 1}, "return_scores=1: expected True or False"),
+        ({"stream": True}, "stream=True: expected a function of a token's id"),
+        ({"topk": 3}, r"^generate: no option 'topk'; top_k\?$"),
+        ({"max_tokens": 3}, r"no option 'max_tokens'; max_new_tokens\?$"),
+        ({"streamer": print}, r"no option 'streamer'; stream\?$"),
+        ({"use_cache": True}, "no option 'use_cache'; GenerationConfig has them all$"),
+        ({"generation_config": {"top_k": 3}}, "is a dict: give a GenerationConfig, or its fields"),
+        ({"logits_processor": max}, r"logits_processor=.*: expected a list .* \[f\] for one"),
+        ({"logits_processor": [1]}, r"logits_processor=\[1\]: expected a list of functions"),
     ],
     ids=str,
 )
@@ -143,7 +163,7 @@ def test_settings_of_a_wrong_type_are_refused(options, words):
     ("prompts", "error", "words"),
     [
         ([4, 5], ValueError, r"input_ids \(2,\) must be \(B, T\)"),
-        ([[]], ValueError, r"input_ids \(1, 0\)"),
+        ([[]], ValueError, r"input_ids \(1, 0\) is empty: each text needs a first token"),
         ([[4], [5, 6]], ValueError, "rows of different lengths"),
         ([[4, -1]], ValueError, "input_ids holds -1"),
         ([[0.5]], TypeError, "input_ids holds float64"),
@@ -177,6 +197,16 @@ def test_ids_outside_of_the_vocabulary_are_refused():
         generate(model, [[5]])
 
 
+def test_ends_may_be_an_array():
+    found = [
+        generate(decoder(1, 30.0), PROMPTS, eos_token_id=ends, max_new_tokens=9)
+        for ends in ([3, 7], np.array([3, 7]), np.array([3, 7], np.uint8))
+    ]
+    assert found[0].shape == (2, 3)
+    np.testing.assert_array_equal(found[1:], [found[0]] * 2)
+    assert GenerationConfig(eos_token_id=np.array(3)) == GenerationConfig(eos_token_id=3)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"do_sample": True}], ids=str)
 def test_logits_that_are_no_numbers_are_refused(value, options):
@@ -189,12 +219,12 @@ def test_logits_of_a_wrong_shape_are_refused():
         generate(lambda ids: np.zeros((1, 3)), [[1]])
 
 
-def test_a_row_without_a_token_that_may_come_is_named():
-    def model(ids):
-        return np.zeros((*ids.shape, 3))
-
-    with pytest.raises(ValueError, match="every token is ruled out in row 1"):
-        generate(model, [[1, 1], [2, 1]], no_repeat_ngram_size=1, max_new_tokens=2)
+@pytest.mark.parametrize(
+    ("answer", "name"), [((1, 2), "tuple"), (None, "NoneType"), ([[[0.0]]], "list")], ids=str
+)
+def test_answers_that_are_no_logits_are_refused(answer, name):
+    with pytest.raises(TypeError, match=rf"the model gave {name}, expected logits \(N, T, V\)"):
+        generate(lambda ids: answer, [[1]])
 
 
 def test_a_configuration_cannot_be_changed():

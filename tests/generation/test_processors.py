@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.generation.tables import FIGURES
-from tinygrad_llm.generation import GenerationConfig, processors
+from tests.generation.tables import FIGURES, decoder
+from tinygrad_llm.generation import GenerationConfig, generate, processors
 from tinygrad_llm.generation.processors import pipeline, softmax
 
 SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=12).map(
@@ -21,7 +21,10 @@ TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 
 def rows_of(scores, ids=((0,),)):
     ids = np.array(ids)
-    return SimpleNamespace(ids=ids, mask=np.ones_like(ids), logits=np.array(scores))
+    numbers = np.arange(len(ids))
+    return SimpleNamespace(
+        ids=ids, mask=np.ones_like(ids), numbers=numbers, logits=np.array(scores)
+    )
 
 
 @pytest.mark.parametrize("number", range(len(FIGURES["filters"])))
@@ -149,8 +152,9 @@ def test_what_comes_in_is_not_changed(change):
     np.testing.assert_array_equal(ids, [[0, 1]])
 
 
-def test_log_softmax_of_great_scores_and_of_tokens_ruled_out():
-    found = processors.log_softmax(np.array([[1000.0, 1000.0, -np.inf]]))
+def test_beams_begin_with_log_probabilities_of_great_scores_and_of_tokens_ruled_out_too():
+    scores = pipeline(GenerationConfig(num_beams=2), 1)
+    found = scores(rows_of([[1000.0, 1000.0, -np.inf]], [[0]]))
     np.testing.assert_allclose(found, [[np.log(0.5), np.log(0.5), -np.inf]])
 
 
@@ -167,3 +171,50 @@ def test_own_processors_come_after_those_of_the_text_and_before_those_of_samplin
     found = pipeline(config, 1, [own])(rows_of([[4.0, 3.0, 1.0]], [[0]]))
     np.testing.assert_array_equal(seen, [[[2.0, 3.0, 1.0]]])
     np.testing.assert_array_equal(found, [[-np.inf, -np.inf, 5.0]])
+
+
+WAYS = [{}, {"num_beams": 2}, {"do_sample": True}]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_refused_with_the_row_of_the_prompt(way, value):
+    """Row 0 has ended before, so that row 1 is the first of those that go on."""
+
+    def own(ids, scores):
+        scores = np.where((ids[:, :1] == 4) & (np.arange(17) != 3), -np.inf, scores)
+        return np.where((ids[:, :1] == 6) & (ids.shape[1] == 4), value, scores)
+
+    options = {"eos_token_id": 3, "max_new_tokens": 5, "logits_processor": [own], **way}
+    with pytest.raises(ValueError, match=r"a logits_processor .* made NaN or \+inf in row 1$"):
+        generate(decoder(towards_end=-99.0), [[4, 5], [6, 7]], **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2, "top_p": 0.5, "min_p": 0.5}], ids=str)
+def test_a_temperature_too_low_for_the_scores_is_refused(options):
+    config = GenerationConfig(do_sample=True, temperature=1e-310, **options)
+    with pytest.raises(ValueError, match=r"temperature, .* made NaN or \+inf in row 0$"):
+        pipeline(config, 1)(rows_of([[3.0, 2.0, -1.0]]))
+
+
+def test_a_penalty_too_small_for_the_scores_is_refused():
+    config = GenerationConfig(repetition_penalty=1e-310)
+    with pytest.raises(ValueError, match=r"repetition_penalty\) made NaN or \+inf in row 0$"):
+        pipeline(config, 1)(rows_of([[3.0, 2.0, -1.0]]))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(
+    ("own", "error", "words"),
+    [
+        (lambda ids, s: None, TypeError, "gave NoneType, expected an array of floats"),
+        (lambda ids, s: s.tolist(), TypeError, "gave list, expected an array of floats"),
+        (lambda ids, s: s > 0, TypeError, "gave bool, expected an array of floats"),
+        (lambda ids, s: s[0], ValueError, r"gave scores \(17,\), expected \([24], 17\)"),
+        (lambda ids, s: s[:1], ValueError, r"gave scores \(1, 17\), expected \([24], 17\)"),
+        (lambda ids, s: s[:, :5], ValueError, r"gave scores \([24], 5\), expected \([24], 17\)"),
+    ],
+)
+def test_what_a_processor_gives_must_be_scores_of_its_rows(own, error, words, way):
+    with pytest.raises(error, match=f"^generate: a logits_processor {words}"):
+        generate(decoder(), [[4, 5], [6, 7]], max_new_tokens=2, logits_processor=[own], **way)

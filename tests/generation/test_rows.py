@@ -176,6 +176,61 @@ def test_a_model_runs_in_evaluation_without_a_tape_and_is_left_as_it_was(fails):
     assert (model.training, model.inner.training) == (True, False)
 
 
+class Anything(nn.Module):
+    """Hands on whatever it is given."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def forward(self, *args, **kwargs):
+        return self.model(*args, **kwargs)
+
+
+def test_a_model_without_new_cache_is_given_no_cache_though_it_names_one():
+    ids, model = [[4, 5], [6, 7]], decoder(kind=CachedDecoder)
+    expected = generate(model, ids, max_new_tokens=4)
+    for each in (Anything(model), model.forward):
+        model.calls.clear()
+        np.testing.assert_array_equal(generate(each, ids, max_new_tokens=4), expected)
+        assert model.calls == [(2, 2), (2, 3), (2, 4), (2, 5)]
+
+
+class Characters(Decoder):
+    """A decoder with helpers that are no halves of an encoder-decoder."""
+
+    def encode(self, text):
+        return [ord(character) - ord("a") for character in text]
+
+    def decode(self, ids, upper=False):
+        return "".join(chr(ord("a") + i) for i in ids)
+
+
+def test_helpers_named_encode_and_decode_make_no_encoder_decoder():
+    model = decoder(kind=Characters)
+    texts = generate(model, [model.encode("ef")], max_new_tokens=3)
+    np.testing.assert_array_equal(texts, generate(decoder(), [[4, 5]], max_new_tokens=3))
+    with pytest.raises(ValueError, match=r"no encoder .*an encode, and a decode of two positional"):
+        generate(model, [[4, 5]], decoder_start_token_id=1)
+
+
+class Halves:
+    """An encoder-decoder of functions and modules."""
+
+    def __init__(self, decode):
+        self.encode, self.decode = lambda ids: Tensor(np.zeros((len(ids), 1, 1))), decode
+
+
+class Second(nn.Module):
+    def forward(self, ids, states):
+        return np.eye(5)[(ids + 1) % 5]
+
+
+@pytest.mark.parametrize("decode", [Second(), Second().forward, lambda *both: Second()(*both)])
+def test_a_decode_of_two_inputs_makes_an_encoder_decoder(decode):
+    texts = generate(Halves(decode), [[3, 4]], max_new_tokens=3, decoder_start_token_id=1)
+    assert texts.tolist() == [[1, 2, 3, 4]]
+
+
 def test_a_function_of_ids_alone_is_a_model():
     texts = generate(lambda ids: np.eye(5)[(ids + 1) % 5], [[3], [1]], max_new_tokens=3)
     np.testing.assert_array_equal(texts, [[3, 4, 0, 1], [1, 2, 3, 4]])

@@ -6,8 +6,8 @@ import pytest
 from tests.generation.tables import Decoder, decoder
 from tinygrad_llm import manual_seed
 from tinygrad_llm.generation import generate
-from tinygrad_llm.generation.processors import log_softmax
 from tinygrad_llm.generation.sampling import Sampler
+from tinygrad_llm.ops.softmax import log_softmax
 
 P = np.array([0.3, 0.0, 0.2, 0.05, 0.0, 0.25, 0.1, 0.1])
 
@@ -110,7 +110,7 @@ def test_the_first_tokens_of_many_samples_follow_the_model():
     model = decoder(seed=2)
     texts = sample([[4, 5]], model, max_new_tokens=1, num_return_sequences=4000, temperature=1.5)
     logits = full_logits(model, [[4, 5]])[0, -1] / 1.5
-    p = np.exp(log_softmax(logits[None]))[0]
+    p = np.exp(log_softmax(np, logits[None], -1))[0]
     counts = np.bincount(texts[:, -1], minlength=len(p))
     assert chi_square(counts, p * 4000) < 39.25  # 16 degrees of freedom
 
@@ -131,8 +131,46 @@ def test_a_score_is_the_log_probability_of_the_new_tokens(options):
     for text, score in zip(found.sequences.tolist(), found.scores):
         end = text.index(3) + 1 if 3 in text else len(text)
         logits = full_logits(model, [text])[0] / options.get("temperature", 1.0)
-        chosen = log_softmax(logits)[np.arange(2, end - 1), text[3:end]]
+        chosen = log_softmax(np, logits, -1)[np.arange(2, end - 1), text[3:end]]
         assert score == pytest.approx(chosen.sum(), rel=1e-12)
+
+
+def stuck(ids, scores):
+    """Rules out every token after [4, 5] and one more."""
+    return np.where((ids[:, :1] == 4) & (ids.shape[1] >= 3), -np.inf, scores)
+
+
+@pytest.mark.parametrize("way", [{}, {"do_sample": True, "seed": 1}], ids=str)
+def test_a_row_in_which_no_token_may_come_ends_and_the_others_go_on(way):
+    prompts, options = [[6, 7], [4, 5]], {"max_new_tokens": 6, "return_scores": True, **way}
+    ends = {"eos_token_id": 3, "pad_token_id": 0}
+    model = decoder(towards_end=-99.0)
+    found = generate(model, prompts, logits_processor=[stuck], **ends, **options)
+    free = generate(model, prompts, **ends, **options)
+    assert found.sequences[0].tolist() == free.sequences[0].tolist()
+    assert found.sequences[1].tolist() == [4, 5, free.sequences[1, 2], 3, 0, 0, 0, 0]
+    one = generate(model, prompts, **{**options, "max_new_tokens": 1})
+    np.testing.assert_allclose(found.scores, [free.scores[0], one.scores[1]], rtol=1e-12)
+
+
+def test_the_scores_of_a_caller_are_left_as_they_are():
+    own = np.full((1, 17), -np.inf)
+    texts = generate(decoder(), [[4]], logits_processor=[lambda ids, s: own], eos_token_id=3)
+    assert texts.tolist() == [[4, 3]] and np.isneginf(own).all()
+
+
+def test_without_an_end_such_a_row_is_named_and_its_step():
+    with pytest.raises(ValueError, match="ruled out in row 1 at new token 2: give an eos_token_id"):
+        generate(decoder(), [[6, 7], [4, 5]], logits_processor=[stuck], max_new_tokens=6)
+    options = {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 6}
+    with pytest.raises(ValueError, match="ruled out in row 1 at new token 2"):
+        generate(decoder(), [[6, 7], [4, 5]], logits_processor=[stuck], **options)
+
+
+def test_only_the_tokens_that_come_are_kept_however_many_may():
+    model = decoder(1, towards_end=30.0)
+    found = generate(model, [[4, 5]], max_new_tokens=2**62, eos_token_id=[3, 7])
+    assert found.shape == (1, 3) and (found.base is None or found.base.size == 3)
 
 
 def test_greedy_choice_takes_the_first_of_equal_scores():

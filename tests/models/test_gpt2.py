@@ -223,6 +223,30 @@ def test_settings_come_to_their_parts():
     assert block.feed_forward.up.out_features == 5 and block.feed_forward.activation == "relu"
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("relu", "relu"),
+        ("gelu", "gelu"),
+        ("gelu_new", "gelu_tanh"),
+        ("gelu_pytorch_tanh", "gelu_tanh"),
+    ],
+)
+def test_activations_have_the_names_of_hugging_face(name, ours):
+    layers = gpt2(activation_function=name).decoder.layers
+    assert [layer.feed_forward.activation for layer in layers] == [ours] * 2
+    assert models.GPT2Config().activation_function == "gelu_new"
+
+
+def test_learned_positions_alone_have_an_end():
+    for positions in POSITIONS:
+        model = gpt2(positions=positions)
+        most = model.config.max_position_embeddings
+        assert most == (24 if positions == "learned" else None)
+        if most is None:
+            assert model(ids(1, 25)).logits.shape == (1, 25, WORDS)
+
+
 def test_dropout_of_all_embeddings_leaves_nothing_to_tell_words_apart():
     model = gpt2(embd_pdrop=1.0, resid_pdrop=0.0, attn_pdrop=0.0).train()
     assert same_bits(model(ids(2, 5)).logits, model(ids(2, 5, seed=1)).logits)
@@ -290,16 +314,40 @@ def test_what_does_not_fit(arguments, kind, message):
     ("options", "message"),
     [
         ({"positions": "relative"}, "GPT2Config: positions 'relative' is not one of learned, sin"),
-        ({"n_head": 3}, "num_heads 3 does not divide d_model 8"),
-        ({"n_kv_head": 3}, "num_kv_heads 3 does not divide num_heads 4"),
+        ({"n_head": 3}, "GPT2Config: n_head 3 does not divide n_embd 8"),
+        ({"n_kv_head": 3}, "GPT2Config: n_kv_head 3 does not divide n_head 4"),
+        ({"positions": "rotary", "n_head": 0}, "GPT2Config: n_head 0 is below 1"),
         ({"positions": "rotary", "n_head": 8}, "Rotary: head_width 1 is below 2"),
-        ({"activation_function": "swish"}, "activation 'swish' is not one of relu, gelu, gelu_ta"),
-        ({"n_layer": 0}, "num_layers 0 is below 1"),
+        ({"activation_function": "swish"}, "activation_function 'swish' is not one of relu, gelu"),
+        ({"n_layer": 0}, "GPT2Config: n_layer 0 is below 1"),
+        ({"vocab_size": 0}, "GPT2Config: vocab_size 0 is below 1"),
+        ({"n_positions": -1}, "GPT2Config: n_positions -1 is below 1"),
+        ({"n_embd": 0}, "GPT2Config: n_embd 0 is below 1"),
+        ({"n_inner": 0}, "GPT2Config: n_inner 0 is below 1"),
+        ({"n_kv_head": 0}, "GPT2Config: n_kv_head 0 is below 1"),
+        ({"resid_pdrop": 1.5}, "GPT2Config: resid_pdrop is a probability, not 1.5"),
+        ({"embd_pdrop": -0.1}, "GPT2Config: embd_pdrop is a probability, not -0.1"),
+        ({"attn_pdrop": float("nan")}, "GPT2Config: attn_pdrop is a probability, not nan"),
     ],
 )
 def test_sizes_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         gpt2(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attn_pdrop": None}, "GPT2Config: attn_pdrop is a probability, not None"),
+        ({"resid_pdrop": True}, "GPT2Config: resid_pdrop is a probability, not True"),
+        ({"vocab_size": None}, "GPT2Config: vocab_size must be an integer, not None"),
+        ({"n_layer": True}, "GPT2Config: n_layer must be an integer, not True"),
+        ({"n_head": 2.0}, r"GPT2Config: n_head must be an integer, not 2\.0"),
+    ],
+)
+def test_settings_of_a_wrong_type(options, message):
+    with pytest.raises(TypeError, match=message):
+        models.GPT2Config(**options)
 
 
 def test_a_cache_under_gradients_is_refused():

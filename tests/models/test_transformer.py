@@ -48,12 +48,23 @@ def test_padding_of_the_source_changes_nothing(norm):
     padded = np.concatenate([source, np.zeros((2, 3), int)], axis=1)
     mask = (padded != 0).astype(int)
     alone = model(source, labels=labels)
-    for found in (model(padded, labels=labels), model(padded, labels, mask)):
+    for found in (model(padded, labels=labels), model(padded, mask, labels=labels)):
         close(found.logits, alone.logits, 1e-12)
         close(found.loss, alone.loss, 1e-12)
+    close(model.encode(padded)[:, :4], model.encode(source), 1e-12)
     padded[:, 4:] = 5  # what stands there does not matter, if the mask says that it is padding
-    close(model(padded, labels, mask).logits, alone.logits, 1e-12)
-    assert np.abs((model(padded, labels).logits - alone.logits).data).max() > 1e-3
+    close(model(padded, mask, labels=labels).logits, alone.logits, 1e-12)
+    assert np.abs((model(padded, labels=labels).logits - alone.logits).data).max() > 1e-3
+
+
+def test_the_order_of_inputs_is_that_of_hugging_face():
+    model, source, before, labels = translator(), ids(2, 4), ids(2, 5), ids(2, 5, seed=1)
+    mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
+    named = {"attention_mask": mask, "decoder_input_ids": before, "labels": labels}
+    found, expected = model(source, mask, before, labels), model(source, **named)
+    assert same_bits(found.loss, expected.loss) and same_bits(found.logits, expected.logits)
+    with pytest.raises(TypeError, match="positional"):
+        model(source, mask, before, labels, True)
 
 
 def test_padding_of_the_target_changes_no_loss():
@@ -98,6 +109,12 @@ def test_settings_come_to_their_parts():
         assert block.attention_sum.dropout.p == block.attention.dropout == 0.25
         assert block.feed_forward.up.out_features == 5 and block.feed_forward.activation == "gelu"
     assert model.source.padding_idx == model.target.padding_idx == 0
+
+
+def test_learned_positions_alone_have_an_end():
+    assert translator().config.max_position_embeddings is None
+    config = translator(positions="learned", max_length=9).config
+    assert config.max_position_embeddings == 9
 
 
 def test_the_last_scores_alone():
@@ -230,7 +247,15 @@ def test_what_does_not_fit(arguments, kind, message):
     [
         ({"positions": "rotary"}, "TransformerConfig: positions 'rotary' is not one of sinusoidal"),
         ({"d_model": 9, "nhead": 3}, "SinusoidalPositions: width 9 is odd"),
-        ({"nhead": 3}, "num_heads 3 does not divide d_model 8"),
+        ({"nhead": 3}, "TransformerConfig: nhead 3 does not divide d_model 8"),
+        ({"nhead": 0}, "TransformerConfig: nhead 0 is below 1"),
+        ({"vocab_size": 0}, "TransformerConfig: vocab_size 0 is below 1"),
+        ({"target_vocab_size": 0}, "TransformerConfig: target_vocab_size 0 is below 1"),
+        ({"encoder_layers": 0}, "TransformerConfig: encoder_layers 0 is below 1"),
+        ({"decoder_layers": 0}, "TransformerConfig: decoder_layers 0 is below 1"),
+        ({"dim_feedforward": 0}, "TransformerConfig: dim_feedforward 0 is below 1"),
+        ({"max_length": 0}, "TransformerConfig: max_length 0 is below 1"),
+        ({"dropout": 1.5}, r"TransformerConfig: dropout is a probability, not 1\.5"),
         ({"norm": "first"}, "norm 'first' is not one of post, pre, rezero, bare"),
     ],
 )

@@ -43,6 +43,35 @@ def test_pieces_are_the_whole(options, pieces):
             assert cache.length == begin
 
 
+@pytest.mark.parametrize("options", OPTIONS)
+def test_an_error_or_ctrl_c_leaves_the_cache_as_it_was(options):
+    module, x = decoder(**options), Tensor(drawn(1, 6, 8))
+    states = [Tensor(drawn(1, 3, 8, seed=1))] if options.get("cross") else []
+
+    def interrupt(*call):
+        raise KeyboardInterrupt
+
+    with no_grad():
+        cache, expected = module.new_cache(), module(x, *states).data
+        for begin in (0, 2, 4):
+            piece = x[:, begin : begin + 2]
+            with pytest.raises(ValueError, match="mask"):
+                module(piece, *states, cache=cache, mask=np.ones((1, begin + 1), int))
+            remove = module.layers[0].register_forward_hook(interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                module(piece, *states, cache=cache)
+            remove()
+            assert [cache[i].length for i in range(2)] == [begin, begin]
+            found = module(piece, *states, cache=cache).data
+            here = expected[:, begin : begin + 2]
+            np.testing.assert_allclose(found, here, rtol=1e-10, atol=1e-10)
+
+
+def test_a_cache_of_another_number_of_layers_is_refused():
+    with no_grad(), pytest.raises(ValueError, match=r"a cache of 3 layers for 2: .* new_cache\(\)"):
+        decoder()(Tensor(drawn(1, 2, 8)), cache=nn.KeyValueCache(3))
+
+
 @pytest.mark.parametrize("rotary", [None, nn.Rotary(2)])
 def test_with_padding_on_the_left_each_row_is_that_of_the_text_alone(rotary):
     module, x = decoder(rotary=rotary), drawn(3, 7, 8)
@@ -114,6 +143,72 @@ def test_another_number_of_texts_is_refused():
     assert cache.length == 1
     with pytest.raises(ValueError, match="KeyValueCache: layers 0 is below 1"):
         nn.KeyValueCache(0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "error", "message"),
+    [
+        (drawn(3, 1, 1, 4), None, ValueError, r"cache: 1 heads of 4 features, but it holds 2 of 4"),
+        (drawn(3, 2, 1, 1), None, ValueError, r"cache: 2 heads of 1 features, but it holds 2 of 4"),
+        (drawn(3, 2, 1, 4), drawn(3, 2, 2, 4), ValueError, r"keys \(3, 2, 1, 4\), but values"),
+        (drawn(3, 2, 1, 4).astype("float32"), None, TypeError, "cache: float32 after float64: beg"),
+    ],
+)
+def test_keys_and_values_of_another_form_are_refused(keys, values, error, message):
+    cache = nn.LayerCache()
+    cache.extend(Tensor(drawn(3, 2, 2, 4)), Tensor(drawn(3, 2, 2, 4)))
+    with pytest.raises(error, match=message):
+        cache.extend(Tensor(keys), Tensor(keys if values is None else values))
+    assert cache.length == 2
+
+
+def pair() -> tuple[Tensor, Tensor]:
+    return Tensor(drawn(2, 2, 3, 4)), Tensor(drawn(2, 2, 3, 4, seed=1))
+
+
+def test_another_memory_than_the_first_is_refused():
+    cache, states, other = nn.LayerCache(), Tensor(drawn(2, 3, 8)), Tensor(drawn(2, 3, 8, seed=1))
+    first = cache.memory(pair, states)
+    assert cache.memory(pair, states) is first
+    with pytest.raises(RuntimeError, match="keys and values of another memory: give the same Tens"):
+        cache.memory(pair, other)
+    cache.reorder(np.array([1, 0]))
+    cache.memory(pair, other)  # the states of those rows are a new Tensor
+    with pytest.raises(RuntimeError, match="another memory"):
+        cache.memory(pair, states)
+    cache.reorder(np.array([1]))
+    with pytest.raises(ValueError, match=r"a memory of \(2, 3\) .*, but it holds \(1, 3\)"):
+        cache.memory(pair, other)
+
+
+def test_a_cache_of_one_source_is_refused_to_another():
+    module, x = decoder(cross=True), Tensor(drawn(1, 1, 8))
+    with no_grad():
+        cache = module.new_cache()
+        module(x, Tensor(drawn(1, 3, 8)), cache=cache)
+        with pytest.raises(RuntimeError, match="keys and values of another memory"):
+            module(x, Tensor(drawn(1, 3, 8, seed=1)), cache=cache)
+
+
+def test_beams_of_one_text_share_its_memory_and_it_is_not_copied_for_them():
+    cache, (keys, _) = nn.LayerCache(), pair()
+    cache.memory(pair, Tensor(drawn(2, 3, 8)))
+    cache.reorder([0, 0, 1, 1])
+    wide = cache.memory(pair, Tensor(drawn(4, 3, 8)))
+    assert np.array_equal(wide[0].data, keys.data[[0, 0, 1, 1]])
+    cache.reorder([1, 1, 3, 2])
+    assert cache.memory(pair, Tensor(drawn(4, 3, 8))) is wide
+    cache.reorder([2, 3])
+    found = cache.memory(pair, Tensor(drawn(2, 3, 8)))
+    assert np.array_equal(found[0].data, keys.data[[1, 1]])
+
+
+def test_reorder_leaves_out_room_that_is_far_from_used():
+    cache, x = nn.LayerCache(), drawn(1, 1, 300, 2)
+    cache.extend(Tensor(x), Tensor(x))
+    cache.reorder([0, 0])
+    keys, _ = cache.extend(Tensor(np.ones((2, 1, 1, 2))), Tensor(np.ones((2, 1, 1, 2))))
+    assert keys.data.base.shape[2] == 364 and np.array_equal(keys.data[:, :, :300], x.repeat(2, 0))
 
 
 def test_under_gradients_a_cache_is_refused():

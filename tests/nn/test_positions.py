@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -63,17 +64,19 @@ def test_learned_positions_begin_small():
     assert weight.std() == pytest.approx(0.02, rel=0.02) and abs(weight.mean()) < 1e-3
 
 
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-4), ("float64", 1e-11)])
 @given(st.integers(-30, 60), st.integers(-30, 60), st.integers(0, 200), st.integers(0, 9))
-def test_rotary_scores_depend_on_the_distance_only(p, q, shift, seed):
-    rotary, a, b = nn.Rotary(6), drawn(1, 1, 1, 6, seed=seed), drawn(1, 1, 1, 6, seed=seed + 10)
+def test_rotary_scores_depend_on_the_distance_only(dtype, close, p, q, shift, seed):
+    a, b = (drawn(1, 1, 1, 6, seed=each).astype(dtype) for each in (seed, seed + 10))
+    rotary = nn.Rotary(6)
 
     def score(at: int, other: int) -> float:
         turned = rotary(Tensor(a), np.array([at])), rotary(Tensor(b), np.array([other]))
         return float((turned[0] * turned[1]).sum().item())
 
-    assert score(p, q) == pytest.approx(score(p + shift, q + shift), abs=1e-11)
+    assert score(p, q) == pytest.approx(score(p + shift, q + shift), abs=close)
     far, near = score(0, 40), score(0, 0)
-    assert near == pytest.approx((a * b).sum()) and abs(far - near) > 1e-4
+    assert near == pytest.approx((a * b).sum(), abs=close) and abs(far - near) > 1e-4
 
 
 def test_rotary_by_hand():
@@ -100,46 +103,61 @@ def test_rotary_keeps_lengths_and_has_a_right_gradient():
 KINDS = ["none", "sinusoidal", "learned", "rotary"]
 
 
+@pytest.mark.parametrize(("dtype", "close"), [("float32", 1e-5), ("float64", 1e-12)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_order_is_seen_with_positions_only(kind):
+def test_order_is_seen_with_positions_only(kind, dtype, close):
     """Permuted words give permuted outputs, unless positions tell them apart."""
     manual_seed(0)
     added = {"sinusoidal": nn.SinusoidalPositions(8), "learned": nn.LearnedPositions(6, 8)}
     rotary = nn.Rotary(4) if kind == "rotary" else None
-    encoder = nn.TransformerEncoder(2, 8, 2, rotary=rotary).astype("float64")
+    encoder = nn.TransformerEncoder(2, 8, 2, rotary=rotary).astype(dtype)
     if kind == "learned":
-        nn.init.normal_(added["learned"].astype("float64").weight)
-    x, order = drawn(2, 6, 8), np.array([3, 0, 5, 1, 4, 2])
+        nn.init.normal_(added["learned"].astype(dtype).weight)
+    x, order = drawn(2, 6, 8).astype(dtype), np.array([3, 0, 5, 1, 4, 2])
 
     def run(x: np.ndarray) -> np.ndarray:
         h = Tensor(x)
         return encoder(added[kind](h) if kind in added else h).data
 
     difference = np.abs(run(x[:, order]) - run(x)[:, order]).max()
-    assert difference < 1e-12 if kind == "none" else difference > 0.01
+    assert difference < close if kind == "none" else difference > 0.01
 
 
 @pytest.mark.parametrize(
     "module", [nn.SinusoidalPositions(4), nn.LearnedPositions(9, 4), nn.Rotary(4)], ids=repr
 )
 def test_positions_that_do_not_fit(module):
-    x = Tensor(drawn(2, 3, 4).astype("float32"))
-    name = type(module).__name__
-    with pytest.raises(ValueError, match=rf"{name}: positions \(4,\) for x \(2, 3, 4\): expected"):
+    shape = (2, 1, 3, 4) if isinstance(module, nn.Rotary) else (2, 3, 4)
+    x = Tensor(drawn(*shape).astype("float32"))
+    name, given = type(module).__name__, re.escape(str(shape))
+    with pytest.raises(ValueError, match=rf"{name}: positions \(4,\) for x {given}: expected"):
         module(x, np.arange(4))
     with pytest.raises(ValueError, match=r"positions \(3, 3\)"):
         module(x, np.zeros((3, 3), int))
     with pytest.raises(TypeError, match=f"{name}: positions are integers, not float64"):
         module(x, np.zeros(3))
-    with pytest.raises(ValueError, match=rf"{name}: x \(2, 3, 1\) has 1 features, expected 4"):
+    with pytest.raises(ValueError, match=rf"{name}: x .* has 1 features, expected 4"):
         module(x[..., :1])
+    with pytest.raises(ValueError, match=rf"{name}: x \(4,\) has 1 axes"):
+        module(x.reshape(-1, 4)[0])
+
+
+def test_rotary_is_for_heads_alone():
+    for shape in ((2, 3, 4), (2, 1, 1, 3, 4)):
+        with pytest.raises(ValueError, match=r"Rotary: x .* expected \(B, H, T, K\)"):
+            nn.Rotary(4)(Tensor(drawn(*shape)), np.zeros((2, 3), int))
+
+
+def test_integers_are_brought_to_floats_before_positions_are_added():
+    y = nn.SinusoidalPositions(4)(np.ones((1, 2, 4), int))
+    np.testing.assert_allclose(y.data, 1.0 + nn.sinusoidal([0, 1], 4)[None], rtol=1e-6)
 
 
 def test_positions_beyond_the_table_are_refused():
     module, x = nn.LearnedPositions(4, 2), Tensor(np.zeros((1, 5, 2), np.float32))
     with pytest.raises(IndexError, match=r"position 4 is outside 0 … 3: shorten the text"):
         module(x)
-    with pytest.raises(IndexError, match=r"position -1 is outside 0 … 3"):
+    with pytest.raises(IndexError, match=r"position -1 is outside 0 … 3: count from 0"):
         module(x, np.array([0, 1, -1, 2, 3]))
 
 
@@ -161,6 +179,7 @@ def test_widths_that_do_not_fit(make, message):
 def test_on_a_device_the_bits_are_those_of_the_cpu():
     x, where = drawn(2, 3, 4).astype("float32"), np.array([[0, 1, 2], [0, 0, 1]])
     for module in (nn.SinusoidalPositions(4), nn.LearnedPositions(9, 4), nn.Rotary(4)):
+        x = x[:, None] if isinstance(module, nn.Rotary) else x
         expected = module(Tensor(x), where)
         with strict_cupy.installed() as cupy:
             y = module.to("cuda")(Tensor(x, device="cuda"), cupy.asarray(where))

@@ -182,6 +182,20 @@ def test_positions_and_masks_come_to_the_own_attention():
     assert same_bits(seen[1:], module(x)[1:])
 
 
+def test_turns_are_made_once_for_all_layers(monkeypatch):
+    calls, turns = [], nn.Rotary.turns
+    monkeypatch.setattr(nn.Rotary, "turns", lambda *how: calls.append(how) or turns(*how))
+    module, x = nn.TransformerEncoder(3, 8, 2, rotary=nn.Rotary(4)), Tensor(drawn(2, 5, 8))
+    module.astype("float64")(x)
+    assert len(calls) == 1
+
+
+def test_an_encoder_is_not_causal_and_a_decoder_is():
+    for stack in (nn.TransformerEncoder, nn.TransformerDecoder):
+        with pytest.raises(TypeError, match="multiple values for keyword argument 'causal'"):
+            stack(1, 8, 2, causal=True)
+
+
 def test_maps_are_kept_where_asked_for():
     decoder = nn.TransformerDecoder(2, 8, 2, cross=True).astype("float64")
     x, memory, maps = Tensor(drawn(2, 3, 8)), Tensor(drawn(2, 5, 8)), []

@@ -78,6 +78,25 @@ def test_a_diagonal_when_all_letters_are_taken():
         F.einsum(f"a{ascii_letters}->{ascii_letters}", a)
 
 
+@pytest.mark.parametrize("norm", [F.layer_norm, F.rms_norm, F.add_layer_norm, F.add_rms_norm])
+def test_squares_beyond_float16_leave_a_gradient_when_a_graph_is_made(norm):
+    values = 600 * np.random.default_rng(0).standard_normal((2, 4, 6))
+    xs = values[: 2 if norm in (F.add_layer_norm, F.add_rms_norm) else 1]
+
+    def slope(dtype, create_graph):
+        inputs = [Tensor(x.astype(dtype), requires_grad=True) for x in xs]
+        y = norm(*inputs)
+        y = y[0] if isinstance(y, tuple) else y
+        cotangent = np.arange(24.0).reshape(4, 6).astype(dtype)
+        return grad(y, inputs[0], cotangent, create_graph=create_graph).data
+
+    exact = slope("float64", False)
+    for create_graph in (False, True):
+        found = slope("float16", create_graph)
+        assert found.dtype == np.float16
+        np.testing.assert_allclose(found, exact, atol=0.01 * np.abs(exact).max())
+
+
 @pytest.mark.usefixtures("own_ops")
 def test_an_op_from_outside_does_not_displace_one_of_ours():
     ours = OPS["tanh"]

@@ -34,6 +34,20 @@ def test_a_panel_has_the_weights_and_the_tokens_of_its_map():
     assert "Row: the token that asks." in made.get_supxlabel()
 
 
+@pytest.mark.parametrize(
+    ("maps", "said"),
+    [
+        ([THREE_TO_ONE], True),
+        ([np.float16(THREE_TO_ONE)], True),
+        ([THREE_TO_ONE, [[0.0, 0.0], [0.0, 1.0]]], False),  # a query that may see nothing
+        ([[[0.75, 0.0], [0.0, 0.9]]], False),
+    ],
+)
+def test_that_rows_sum_to_1_is_said_where_they_do(maps, said):
+    figure = plot.attention_maps({str(i): each for i, each in enumerate(maps)}, "ab")
+    assert ("Each row sums to 1." in figure.get_supxlabel()) == said
+
+
 def test_weights_are_dark_where_they_are_high():
     (axes,) = panels(plot.attention_maps({"": [[0.0, 1.0]]}, [7], [1, 2]))
     white, dark = axes.images[0].to_rgba(np.array([[0.0, 1.0]]))[0, :, :3].sum(axis=1)

@@ -32,6 +32,20 @@ def test_curves_leave_gaps_and_mark_the_lowest_point():
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
 
 
+def test_decay_by_a_factor_is_straight_on_one_logarithmic_axis():
+    (axes,) = draw(plot.curves([0, 1, 2], {"a": [1.0, 0.0, 0.01]}, "t", "x", "y", log="y")).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    assert np.isnan(axes.lines[0].get_ydata()[1]) and axes.lines[0].get_xdata()[0] == 0
+    with pytest.raises(ValueError, match="curves: log='x': give True, False or 'y'"):
+        plot.curves([1], {}, "t", "x", "y", log="x")
+
+
+@pytest.mark.parametrize(("x", "whole"), [([1, 2, 3, 4], True), ([1.0, 2.5, 3.0, 4.0], False)])
+def test_whole_x_have_whole_ticks(x, whole):
+    (axes,) = draw(plot.curves(x, {"a": x}, "t", "x", "y")).axes
+    assert all(tick == round(tick) for tick in axes.get_xticks()) == whole
+
+
 def test_save_frees_the_figure(tmp_path):
     figure = plot.curves([1, 2], {"a": [1, 2]}, "t", "x", "y")
     open_figures = plt.get_fignums()
@@ -84,6 +98,16 @@ def test_a_log_axis_of_losses_leaves_the_shares_alone():
     losses, shares = draw(plot.training_curves(history, log=True)).axes
     assert (losses.get_yscale(), shares.get_yscale()) == ("log", "linear")
     assert shares.lines[0].get_ydata().tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("a", 3), ("validation " + "x" * 60, 1)])
+def test_the_legend_of_training_curves_leaves_the_panel_its_width(name, columns):
+    figure = draw(plot.training_curves({f"{name} {i}": [1.0, 2.0] for i in range(3)}))
+    (axes,) = figure.axes
+    box, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
+    assert box.width > 0.85 * figure.bbox.width
+    assert legend.y0 >= box.y1 - 1 and legend.x1 <= figure.bbox.width and legend.y1 < figure.bbox.y1
+    assert axes.get_legend()._ncols == columns
 
 
 def test_training_curves_draw_one_point_and_no_finite_point():

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("plain")
     [
         ([0, 1], [0], None, "y_true has 2 labels and y_pred 1"),
         ([], [], None, "y_true is empty"),
+        ([], [], [], "labels are empty: give a name for each class"),
         ([0, 2], [0, 1], ["a", "b"], "class 2 is not in 0..1"),
         ([0, 1], [0, -1], None, "class -1 is not in 0..1"),
         ([0, 40], [0, 1], None, "41 classes"),
@@ -155,6 +156,7 @@ def test_heat_maps_fill_a_grid_and_the_rest_is_empty(count, columns, grid):
         ({}, "0 tables: expected 1 to 12"),
         ({str(i): [[1.0]] for i in range(13)}, "13 tables: expected 1 to 12"),
         ({"w": [1.0, 2.0]}, r"w \(2,\) is no table"),
+        ({"w": [[1e308, -1e308]]}, r"heat_maps: from -1e\+308 to 1e\+308 there is no scale"),
         ({"w": np.zeros((1, 2, 2))}, r"w \(1, 2, 2\) is no table"),
         ({"w": np.zeros((0, 2))}, r"w \(0, 2\) is no table"),
     ],
@@ -168,3 +170,37 @@ def test_heat_maps_refuse(tables, message):
 def test_heat_maps_with_names_that_no_font_can_show_bring_the_advice():
     figure = draw(plot.heat_maps({"头": [[1.0]]}, "t"))
     assert figure.get_supxlabel().endswith(fonts.ADVICE)
+
+
+@pytest.mark.parametrize("columns", [1.5, "2", None])
+def test_columns_are_an_integer(columns):
+    message = f"images: columns must be an integer, not {columns!r}"
+    with pytest.raises(TypeError, match=message):
+        plot.images(np.zeros((2, 3, 3)), columns=columns)
+    with pytest.raises(TypeError, match=message.replace("images", "heat_maps")):
+        plot.heat_maps({"a": [[1.0]]}, "t", columns=columns)
+    with pytest.raises(TypeError, match=message.replace("images", "attention_maps")):
+        plot.attention_maps({"a": [[1.0]]}, ["x"], columns=columns)
+
+
+NAMED = {
+    "attention_maps: maps": lambda maps: plot.attention_maps(maps, ["x"]),
+    "heat_maps: tables": lambda tables: plot.heat_maps(tables, "t"),
+    "pieces: cuts": plot.pieces,
+    "by_vocabulary: panels": lambda panels: plot.by_vocabulary(panels, "t", "y"),
+    "by_vocabulary: panel a": lambda lines: plot.by_vocabulary({"a": lines}, "t", "y"),
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_panels_have_names(what):
+    with pytest.raises(TypeError, match=f"{what}: give a dict, name -> value, not a list"):
+        NAMED[what]([[[1.0]]])
+    assert not plt.get_fignums()
+
+
+def test_a_number_may_be_a_name():
+    weights = [[1.0]]
+    for figure in (plot.attention_maps({7: weights}, ["x"]), plot.heat_maps({7: weights}, "t")):
+        assert draw(figure).axes[0].get_title() == "7"
+    assert "7" in [text.get_text() for text in draw(plot.pieces({7: ["a"]})).axes[0].texts]

@@ -55,5 +55,7 @@ def test_many_ops_are_one_bar_at_the_end():
 
 
 def test_a_table_without_rows():
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="no rows: no op ran in its block"):
         plot.profile(table({}))
+    with pytest.raises(ValueError, match="no rows: draw it after its block has ended"):
+        plot.profile(table({}, outside=0.0))

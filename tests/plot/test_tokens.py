@@ -63,6 +63,14 @@ def test_a_long_row_goes_on_in_further_lines_within_the_room():
     assert (np.diff(found[:60, 1]) <= 0).all()
 
 
+def test_a_piece_longer_than_a_line_is_shortened():
+    figure = plot.pieces({"a": ["x" * 10**5, "b"]})
+    (left, *_, right, _), (below, *_) = boxes(figure)
+    assert right - left <= ROOM and below == left
+    shown = texts(figure.axes[0])[0]
+    assert shown.endswith("…") and right - left > ROOM - 0.5
+
+
 def test_an_empty_text_is_a_row_without_pieces():
     figure = draw(plot.pieces({"row": []}))
     assert texts(figure.axes[0]) == ["row", "0 tokens"]
@@ -134,6 +142,25 @@ def test_axes_are_shared_sizes_logarithmic_and_shares_in_percent():
     assert axes.get_ylim() == (0, 1)
     assert "100%" in [label.get_text() for label in axes.get_yticklabels()]
     assert "1,000" in [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_the_axis_begins_at_0_or_below_the_least_value():
+    x = [10, 100, 1000]
+    panels = {"a": {"line": (x, [1.0, 2.0, np.nan])}, "b": {"line": (x, [3.0, 4.0, 1.0])}}
+    low, high = draw(plot.by_vocabulary(panels, "t", "y")).axes[0].get_ylim()
+    assert low == 0.0 and high > 4.0
+    panels["b"]["line"] = x, [-1.0, -5.0, -2.0]
+    figure = draw(plot.by_vocabulary(panels, "t", "y"))
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert -6.0 < low < -5.0 and high > 2.0
+
+
+def test_a_long_legend_is_seen_whole():
+    panels = {"a": {f"line {i}": ([10, 100], [i, i + 1]) for i in range(40)}}
+    figure = draw(plot.by_vocabulary(panels, "t", "y"))
+    box = figure.legends[0].get_window_extent()
+    assert box.y0 >= 0 and box.y1 <= figure.bbox.height
 
 
 def test_lines_refuse_what_they_cannot_draw():

@@ -10,8 +10,9 @@ and for all second derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar, Token
-from typing import Any, NamedTuple
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,15 +40,18 @@ class Override(NamedTuple):
     backward: Callable
 
 
+Function = TypeVar("Function", bound=Callable)
+
 _backend: ContextVar[str] = ContextVar("backend", default="fast")
 
 _FLOAT32 = np.dtype(np.float32)
 
 
-class use_backend:
+class use_backend(ContextDecorator):
     """Choose the code of the ops: "fast", the default, or "reference", the code that lessons show.
 
-    A call chooses for all that follows; in a `with`, the choice before comes back after the block.
+    A call chooses for all that follows; in a `with`, the choice before comes back after the block,
+    and a decorator, `@use_backend("reference")`, chooses for the calls of a function alone.
     As with all modes, other threads keep their own. Results differ by rounding.
     A backward runs on the side that its forward ran on.
     Raises ValueError for another name.
@@ -56,17 +60,35 @@ class use_backend:
     def __init__(self, name: str):
         if name not in BACKENDS:
             raise ValueError(f"use_backend: {name!r} is none of {', '.join(map(repr, BACKENDS))}")
-        self._token: Token[str] = _backend.set(name)
+        self._name = name
+        self._before = [_backend.get()]
+        self._called = True  # the choice of the call is in force, and no block has taken it over
+        _backend.set(name)
+
+    def __call__(self, function: Function) -> Function:
+        if self._called:
+            self._called = False
+            _backend.set(self._before.pop())
+        return super().__call__(function)
+
+    def _recreate_cm(self) -> use_backend:
+        return use_backend(self._name)  # each call of a decorated function has its own
 
     def __enter__(self) -> None:
-        """The choice was made by the call."""
+        if not self._called:
+            self._before.append(_backend.get())
+        self._called = False
+        _backend.set(self._name)
 
     def __exit__(self, *error: Any) -> None:
-        _backend.reset(self._token)
+        _backend.set(self._before.pop())
 
 
 def takes(arrays: list) -> bool:
-    """True for the inputs that overrides are written for: NumPy's arrays, floats of float32."""
+    """True for the inputs that overrides are written for: NumPy's arrays, the first of float32, the
+    others of it too or no floats, as targets and masks are."""
+    if arrays[0].dtype != _FLOAT32:
+        return False
     for x in arrays:
         if x is not None and (type(x) is not np.ndarray or not _fits(x.dtype)):
             return False

@@ -1,4 +1,4 @@
-"""How arguments of functional become what an op takes: Tensors of one dtype, axes, integers."""
+"""How arguments of functional become what an op takes: Tensors of one dtype, axes, numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.backend.devices import Array, put
+from tinygrad_llm.backend.devices import Array, is_array, put
 from tinygrad_llm.ops.shapes import AsType
 from tinygrad_llm.tensor import DEFAULT_DTYPE, Tensor, apply, as_array
 
@@ -28,6 +28,13 @@ def watched(x: Any, like: Tensor | None = None) -> Tensor:
         return x
     array = as_array(x) if like is None else array_like(like, x)
     return Tensor(array.copy())
+
+
+def watched_indices(x: Any, like: Tensor | None = None) -> Tensor:
+    """As `watched`, for ids and classes: an empty list is one of integers."""
+    indices = watched(x, like)
+    of_a_list = not isinstance(x, Tensor) and not is_array(x)
+    return apply(AsType, indices, dtype=np.int64) if of_a_list and not indices.size else indices
 
 
 def floating(x: Any) -> Tensor:
@@ -140,6 +147,25 @@ def integer(what: str, value: Any) -> int:
         return operator.index(value)
     except TypeError as error:
         raise TypeError(f"{what} must be an integer, not {value!r}") from error
+
+
+def number(what: str, value: Any) -> float:
+    """`value` as a plain float; TypeError, which says `what` it is, for a text or anything else."""
+    try:
+        if not isinstance(value, (str, bytes)):  # of which float would read some
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"{what} must be a number, not {value!r}")
+
+
+def probability(what: str, value: Any) -> float:
+    """The probability as a plain float; ValueError, which says `what` it is, outside [0, 1], and
+    TypeError for what is no number."""
+    share = number(what, value)
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"{what} is a probability, not {value}")
+    return share
 
 
 def integers(what: str, values: Any) -> np.ndarray:

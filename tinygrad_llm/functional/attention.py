@@ -6,7 +6,15 @@ import math
 from typing import Any
 
 from tinygrad_llm.backend import random
-from tinygrad_llm.functional.arguments import floating, integer, operands, tensor_like, watched
+from tinygrad_llm.functional.arguments import (
+    floating,
+    integer,
+    number,
+    operands,
+    probability,
+    tensor_like,
+    watched,
+)
 from tinygrad_llm.ops.attention import ScaledDotProductAttention
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -18,6 +26,7 @@ def scaled_dot_product_attention(
     k: Any,
     v: Any,
     mask: Any = None,
+    *,
     is_causal: bool = False,
     dropout_p: float = 0.0,
     scale: float | None = None,
@@ -39,27 +48,32 @@ def scaled_dot_product_attention(
     dropout_p: of the weights, in training alone, drawn as in `dropout` from the named stream.
     scale: of the scores, 1/√K when None.
     return_weights: answer with (output, weights), the weights (..., H, T, S) before dropout.
-    PyTorch's argument `attn_mask` is `mask` here, and its `enable_gqa` is not needed.
+    PyTorch's argument `attn_mask` is `mask` here, and its `enable_gqa` is not needed. What follows
+    the mask is given by name.
     Raises ValueError for shapes that do not fit, for a mask that requires a gradient, and for a
-    dropout_p outside [0, 1]; TypeError for different floating dtypes.
+    dropout_p outside [0, 1]; TypeError for different floating dtypes and for what is no number.
     """
     q, k = operands(_NAME, *_tensors(q, k))
     q, v = operands(_NAME, *_tensors(q, v))
     _check_shapes(q, k, v)
     mask = None if mask is None else _mask(q, k, mask)
-    if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"{_NAME}: dropout_p is a probability, not {dropout_p}")
-    draw = random.stream(stream).next() if training and dropout_p else None
+    p = probability(f"{_NAME}: dropout_p", dropout_p)
+    draw = random.stream(stream).next() if training and p else None
     return apply(
         ScaledDotProductAttention,
         *(q, k, v, mask),
         causal=bool(is_causal),
-        offset=integer(f"{_NAME}: offset", offset),
-        scale=1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else float(scale),
-        p=float(dropout_p),
+        offset=max(integer(f"{_NAME}: offset", offset), -q.shape[-2]),  # less, and none sees a key
+        scale=_scale(q, scale),
+        p=p,
         draw=draw,
         return_weights=bool(return_weights),
     )
+
+
+def _scale(q: Tensor, scale: Any) -> float:
+    given = 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale
+    return number(f"{_NAME}: scale", given)
 
 
 def _tensors(q: Any, other: Any) -> tuple[Tensor, Tensor]:
@@ -78,7 +92,9 @@ def _check_shapes(q: Tensor, k: Tensor, v: Tensor) -> None:
         raise ValueError(f"{given}: k and v differ, or their leading axes from q's")
     if not k.shape[-2]:
         raise ValueError(f"{given}: there is no key to see")
-    if q.ndim > 2 and (not k.shape[-3] or q.shape[-3] % k.shape[-3]):
+    if q.ndim > 2 and not k.shape[-3]:
+        raise ValueError(f"{given}: there are no heads of keys")
+    if q.ndim > 2 and q.shape[-3] % k.shape[-3]:
         raise ValueError(f"{given}: {k.shape[-3]} heads of keys do not divide {q.shape[-3]} heads")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_llm.backend import random
-from tinygrad_llm.functional.arguments import floating
+from tinygrad_llm.functional.arguments import floating, probability
 from tinygrad_llm.ops.dropout import Dropout
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -17,8 +17,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, stream: str = "dropou
     again, not stored, in backward.
     Raises ValueError for p outside [0, 1].
     """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout: p is a probability, not {p}")
+    p = probability("dropout: p", p)
     x = floating(x)
     if not training or p == 0.0:
         return x

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.backend.devices import is_array, put
-from tinygrad_llm.functional.arguments import axis_of, integer, operands, tensor, watched
+from tinygrad_llm.functional.arguments import (
+    axis_of,
+    integer,
+    operands,
+    tensor,
+    watched,
+    watched_indices,
+)
 from tinygrad_llm.ops import indexing as ops
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -44,13 +51,20 @@ def _plain(x: Tensor, part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, (int, np.integer)):
         return part
     if isinstance(part, slice):
-        return slice(*map(_slice_bound, (part.start, part.stop, part.step)))
+        return _plain_slice(part)
     array = part.copy() if is_array(part) else np.array(part)  # see watched
     if array.size == 0 and not is_array(part):
         array = array.astype(int)  # an empty list would be one of floats
     if array.dtype.kind not in "iub":
         raise IndexError(f"getitem: an index is integers or booleans, not {array.dtype}")
     return array if type(array) is not np.ndarray else put(array, x.device)
+
+
+def _plain_slice(part: slice) -> slice:
+    start, stop, step = map(_slice_bound, (part.start, part.stop, part.step))
+    if step == 0:
+        raise ValueError(f"getitem: {part} has step 0, and never comes to an end")
+    return slice(start, stop, step)
 
 
 def _slice_bound(value: Any) -> int | None:
@@ -93,7 +107,7 @@ def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None) -> Tenso
     Raises TypeError for ids that are not integers, IndexError for an id or a padding_idx outside
     0 … V−1.
     """
-    ids = watched(ids)
+    ids = watched_indices(ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"embedding: ids are {ids.dtype}; token ids are integers")
     if weight.ndim != 2:

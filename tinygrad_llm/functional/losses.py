@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.functional.arguments import floating, operands, tensor, watched
+from tinygrad_llm.functional.arguments import (
+    floating,
+    integer,
+    number,
+    operands,
+    tensor,
+    watched,
+    watched_indices,
+)
 from tinygrad_llm.functional.elementwise import where
 from tinygrad_llm.functional.indexing import check_range
 from tinygrad_llm.functional.reductions import sum as total
@@ -24,18 +32,19 @@ def cross_entropy(
 ) -> Tensor:
     """−ln softmax(logits)[target], from logits of shape (..., V)  (F47, G02).
 
-    target: class indices (...), integers; or distributions (..., V), floats, which may
+    target: class indices (...), integers or booleans; or distributions (..., V), floats, which may
         themselves require a gradient.
     weight: (V,), a factor for each class; "mean" then divides by the weights of the targets.
     ignore_index: rows with this index count neither in the sum nor in the mean; the mean over no
         row at all is 0.
     label_smoothing: ε; the target becomes (1 − ε)·target + ε/V (Szegedy et al. 2015).
-    Raises ValueError for shapes that do not fit, IndexError for a class outside 0 … V−1.
+    Raises ValueError for shapes that do not fit, IndexError for a class outside 0 … V−1, TypeError
+    for an ignore_index that is no integer and a label_smoothing that is no number.
     """
     logits = floating(logits)
-    target = watched(target, logits)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} is not in [0, 1]")
+    target = watched_indices(target, logits)
+    label_smoothing = smoothing("cross_entropy", label_smoothing)
+    ignore_index = integer("cross_entropy: ignore_index", ignore_index)
     if not logits.ndim:
         raise ValueError("cross_entropy: logits need an axis of classes, (..., V)")
     if weight is not None:
@@ -43,8 +52,7 @@ def cross_entropy(
     if target.dtype.kind == "f":
         return _soft_cross_entropy(logits, target, weight, reduction, label_smoothing)
     _check_indices(logits, target)
-    if target.dtype.kind == "b":
-        target = target.astype("int64")
+    target = as_classes(target)
     counted = counted_rows("cross_entropy", target, ignore_index, logits.shape[-1])
     if weight is None and not label_smoothing:
         return _plain_cross_entropy(logits, target, counted, reduction)
@@ -55,6 +63,19 @@ def cross_entropy(
         if reduction == "mean"
         else reduce(rows, reduction)
     )
+
+
+def smoothing(name: str, value: Any) -> float:
+    """The label_smoothing as a plain float; ValueError outside [0, 1], TypeError for no number."""
+    epsilon = number(f"{name}: label_smoothing", value)
+    if not 0.0 <= epsilon <= 1.0:
+        raise ValueError(f"{name}: label_smoothing {value} is not in [0, 1]")
+    return epsilon
+
+
+def as_classes(target: Tensor) -> Tensor:
+    """Class indices as integers: of two classes they may be booleans."""
+    return target.astype("int64") if target.dtype.kind == "b" else target
 
 
 def _check_indices(logits: Tensor, target: Tensor) -> None:

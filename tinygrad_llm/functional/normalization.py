@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_llm.functional.arguments import floating, operands, tensor_like
+from tinygrad_llm.functional.arguments import floating, number, operands, tensor_like
 from tinygrad_llm.ops import normalization as ops
 from tinygrad_llm.tensor import Tensor, apply
 
@@ -15,11 +15,12 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) 
 
     PyTorch's takes `normalized_shape` as its second argument; here it is the last axis, always.
     Without a weight or a bias it is 1 or 0. The variance is the biased one.
-    Raises ValueError for shapes that do not fit, TypeError for different floating dtypes.
+    Raises ValueError for shapes that do not fit, TypeError for different floating dtypes and an eps
+    that is no number.
     """
     x = floating(x)
     weight, bias = _of_width("layer_norm", x, weight=weight, bias=bias)
-    return apply(ops.LayerNorm, x, weight, bias, eps=float(eps))
+    return apply(ops.LayerNorm, x, weight, bias, eps=number("layer_norm: eps", eps))
 
 
 def rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
@@ -30,7 +31,7 @@ def rms_norm(x: Any, weight: Any = None, eps: float = 1e-6) -> Tensor:
     """
     x = floating(x)
     (weight,) = _of_width("rms_norm", x, weight=weight)
-    return apply(ops.RMSNorm, x, weight, eps=float(eps))
+    return apply(ops.RMSNorm, x, weight, eps=number("rms_norm: eps", eps))
 
 
 def add_layer_norm(
@@ -42,7 +43,9 @@ def add_layer_norm(
     """
     x, residual = _summands("add_layer_norm", x, residual)
     weight, bias = _of_width("add_layer_norm", x, weight=weight, bias=bias)
-    return apply(ops.AddLayerNorm, x, residual, weight, bias, eps=float(eps))
+    return apply(
+        ops.AddLayerNorm, x, residual, weight, bias, eps=number("add_layer_norm: eps", eps)
+    )
 
 
 def add_rms_norm(
@@ -52,7 +55,7 @@ def add_rms_norm(
     `add_layer_norm`."""
     x, residual = _summands("add_rms_norm", x, residual)
     (weight,) = _of_width("add_rms_norm", x, weight=weight)
-    return apply(ops.AddRMSNorm, x, residual, weight, eps=float(eps))
+    return apply(ops.AddRMSNorm, x, residual, weight, eps=number("add_rms_norm: eps", eps))
 
 
 def _of_width(name: str, x: Tensor, **parameters: Any) -> list[Tensor | None]:

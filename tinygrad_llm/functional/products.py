@@ -39,7 +39,7 @@ def linear(
     Raises ValueError for shapes that do not fit and unknown activations, TypeError for different
     floating dtypes.
     """
-    if activation not in _LINEAR:
+    if not (activation is None or isinstance(activation, str)) or activation not in _LINEAR:
         known = "'relu', 'gelu', 'gelu_tanh' or None"
         raise ValueError(f"linear: activation must be {known}, not {activation!r}")
     weight = tensor(weight)

@@ -73,6 +73,8 @@ def beam_search(
     live[:, 0] = 0.0  # the other beams are the same text, which would be found once for each
     while going.size:
         scores = live[:, :, None] + processed(rows).reshape(len(going), width, -1)
+        for i, number in enumerate(going):
+            _end_where_stuck(scores[i], live[i], found[number], config)
         length = rows.ids.shape[1] + 1 - prompt
         texts = rows.ids.reshape(len(going), width, -1)
         beams = [
@@ -85,6 +87,16 @@ def beam_search(
         live = np.array([each.scores for each in beams])[stay]
         going = going[stay]
     return [each.texts for each in found]
+
+
+def _end_where_stuck(
+    scores: np.ndarray, live: np.ndarray, finished: Finished, config: GenerationConfig
+) -> None:
+    """Let the beams of a prompt end as they are, if no token may come in any of them and too few
+    texts are finished: scores (K, V) of continuations, live (K,) of the beams."""
+    few = len(finished.texts) < config.num_return_sequences
+    if few and config.eos_ids and scores.max() == -np.inf:
+        scores[:, config.eos_ids[0]] = live
 
 
 def _step(
@@ -107,7 +119,7 @@ def _step(
     return Beams(
         np.pad(values[on], empty, constant_values=-np.inf),
         np.pad(parents[on], empty),
-        np.pad(tokens[on], empty, constant_values=config.fill_id),
+        np.pad(tokens[on], empty),
     )
 
 

@@ -8,20 +8,16 @@ that a GenerationConfig asks for, in Hugging Face's order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinygrad_llm.generation.configuration import SAMPLING, GenerationConfig
 from tinygrad_llm.generation.rows import Rows
+from tinygrad_llm.ops.softmax import log_softmax
 
 Processor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(ids (N, T), scores (N, V)) -> scores (N, V), as Hugging Face's logits processors are called."""
-
-
-def log_softmax(scores: np.ndarray) -> np.ndarray:
-    """log(e^{s_i} / sum_j e^{s_j}) over the last axis; tokens at -inf stay there."""
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -30,9 +26,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def temperature(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """s / temperature: it comes before the filters (G34)."""
-    return scores / temperature
+def temperature(scores: np.ndarray, degree: float) -> np.ndarray:
+    """s / degree: it comes before the filters (G34)."""
+    return scores / degree
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -106,8 +102,8 @@ def forced_end(ids: np.ndarray, scores: np.ndarray, length: int, eos: Sequence[i
     return out
 
 
-FILTERS = {temperature: "temperature", top_k: "top_k", top_p: "top_p", min_p: "min_p"}
-"""Functions of sampling in their order -> the setting of each."""
+FILTERS = (temperature, top_k, top_p, min_p)
+"""Functions of sampling in their order; each has the name of its setting."""
 
 
 def pipeline(
@@ -116,13 +112,17 @@ def pipeline(
     """All that `config` asks for after prompts of this length, as one function: rows -> scores.
 
     `others`, the caller's own, come after those about the text and before those of sampling.
+    The function raises ValueError for scores that are no numbers, TypeError or ValueError for what
+    is no array (N, V) of floats.
     """
     steps = [*_about_the_text(config, prompt), *map(_of_ids, others), *_filters(config)]
 
     def processed(rows: Rows) -> np.ndarray:
-        scores = log_softmax(rows.logits) if config.num_beams > 1 else rows.logits
-        for step in steps:
-            scores = step(rows, scores)
+        scores = log_softmax(np, rows.logits, -1) if config.num_beams > 1 else rows.logits
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below, with the row's number
+            for step in steps:
+                scores = step(rows, scores)
+        _check_numbers(rows, scores)
         return scores
 
     return processed
@@ -149,8 +149,8 @@ def _about_the_text(config: GenerationConfig, prompt: int) -> list[Step]:
 
 def _filters(config: GenerationConfig) -> list[Step]:
     """Those of sampling that do something."""
-    settings = [(function, name, getattr(config, name)) for function, name in FILTERS.items()]
-    return [_of_scores(f, value) for f, name, value in settings if value != SAMPLING[name]]
+    settings = [(each, getattr(config, each.__name__)) for each in FILTERS]
+    return [_of_scores(f, value) for f, value in settings if value != SAMPLING[f.__name__]]
 
 
 def _of_scores(function: Callable[..., np.ndarray], setting: float) -> Step:
@@ -158,4 +158,37 @@ def _of_scores(function: Callable[..., np.ndarray], setting: float) -> Step:
 
 
 def _of_ids(processor: Processor) -> Step:
-    return lambda rows, scores: processor(rows.ids, scores)
+    return lambda rows, scores: _checked(processor(rows.ids, scores), scores.shape)
+
+
+def check_processors(given: Any) -> None:
+    """Refuse what is no list of functions."""
+    if isinstance(given, Sequence) and all(map(callable, given)):
+        return
+    raise TypeError(
+        f"generate: logits_processor={given!r}: expected a list of functions "
+        "(ids, scores) -> scores, [f] for one"
+    )
+
+
+def _checked(scores: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What a caller's own processor gave, if it is of the kind that it was given."""
+    if not isinstance(scores, np.ndarray) or scores.dtype.kind != "f":
+        kind = scores.dtype if isinstance(scores, np.ndarray) else type(scores).__name__
+        raise TypeError(f"generate: a logits_processor gave {kind}, expected an array of floats")
+    if scores.shape != shape:
+        raise ValueError(
+            f"generate: a logits_processor gave scores {scores.shape}, expected {shape}, a row for "
+            "each row of ids"
+        )
+    return scores
+
+
+def _check_numbers(rows: Rows, scores: np.ndarray) -> None:
+    """Refuse NaN and +inf: the model's own are refused before, so a step has made them."""
+    wrong = ~(scores.max(axis=-1) < np.inf)
+    if wrong.any():
+        raise ValueError(
+            "generate: a logits_processor (or temperature, or repetition_penalty) made NaN or +inf "
+            f"in row {rows.numbers[wrong.argmax()]}"
+        )

@@ -16,8 +16,10 @@ def _integers(name: str, value: Any) -> np.ndarray:
     """A batch of integers (B, T) as int64 on the host."""
     raw = value.data if isinstance(value, Tensor) else value
     array = to_host(raw) if is_array(raw) else _rectangle(name, raw)
-    if array.ndim != 2 or array.size == 0:
+    if array.ndim != 2:
         raise ValueError(f"generate: {name} {array.shape} must be (B, T): [ids] for one text")
+    if array.size == 0:
+        raise ValueError(f"generate: {name} {array.shape} is empty: each text needs a first token")
     if array.dtype.kind not in "iub":
         raise TypeError(f"generate: {name} holds {array.dtype}, expected integers")
     return array.astype(np.int64)
@@ -54,7 +56,9 @@ def check_model(model: Any, mask: np.ndarray, config: GenerationConfig) -> None:
     """Refuse prompts that this kind of model cannot go on from."""
     starts, padded = config.decoder_start_token_id is not None, not mask.all()
     if is_encoder_decoder(model) != starts:
-        has = "needs a" if not starts else "has no encoder, and takes no"
+        has = "needs a"
+        if starts:
+            has = "has no encoder (an encode, and a decode of two positional inputs), and takes no"
         raise ValueError(f"generate: the {type(model).__name__} {has} decoder_start_token_id")
     if padded and not takes_mask(model):
         raise ValueError(
@@ -69,8 +73,9 @@ def check_model(model: Any, mask: np.ndarray, config: GenerationConfig) -> None:
         )
 
 
-def check_lengths(prompt: int, config: GenerationConfig) -> None:
-    """Refuse lengths that leave nothing to generate."""
+def check_lengths(model: Any, mask: np.ndarray, config: GenerationConfig) -> None:
+    """Refuse lengths that leave nothing to generate, or that are more than the model reads."""
+    prompt = 1 if is_encoder_decoder(model) else mask.shape[1]
     steps = config.most_new_tokens(prompt)
     if steps < 1:
         raise ValueError(
@@ -79,17 +84,40 @@ def check_lengths(prompt: int, config: GenerationConfig) -> None:
         )
     if max(config.min_new_tokens, config.min_length - prompt) > steps:
         raise ValueError(f"generate: the least length is beyond the {steps} tokens that may come")
+    _check_reach(model, int(mask.sum(axis=1).max()), steps)
 
 
-def check_vocabulary(size: int, ids: np.ndarray, config: GenerationConfig) -> None:
-    """Refuse ids for which the model has no logits."""
-    named = {
-        "eos_token_id": config.eos_ids,
-        "forced_eos_token_id": config.forced_eos_ids,
-        "input_ids": [int(ids.max())],
-    }
-    for name, given in named.items():
-        if max(given, default=0) >= size:
+def _check_reach(model: Any, longest: int, steps: int) -> None:
+    """Refuse texts of more tokens than model.config says that it has positions for.
+
+    longest: tokens of the longest prompt, or source. The last new token is not read.
+    """
+    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if most is None:
+        return
+    if longest > most:
+        raise ValueError(f"generate: {longest} tokens, but the model reads {most}: shorten them")
+    prompt = 1 if is_encoder_decoder(model) else longest
+    if prompt + steps - 1 > most:
+        raise ValueError(
+            f"generate: {steps} new tokens after {prompt} are more than the {most} that the model "
+            f"reads: at most max_new_tokens={most + 1 - prompt}"
+        )
+
+
+def check_ids(model: Any, ids: np.ndarray, config: GenerationConfig) -> None:
+    """Refuse ids outside of the vocabularies of which model.config says how large they are."""
+    own = getattr(model, "config", None)
+    read = getattr(own, "vocab_size", None)
+    written = getattr(own, "target_vocab_size", None) if is_encoder_decoder(model) else None
+    check_vocabulary(read, {"input_ids": [ids.max()]})
+    check_vocabulary(read if written is None else written, config.written_ids)
+
+
+def check_vocabulary(size: int | None, named: dict[str, list[int]]) -> None:
+    """Refuse ids, under their names, from `size` on; None is of no vocabulary."""
+    for name, ids in named.items():
+        if size is not None and max(ids, default=0) >= size:
             raise ValueError(
-                f"generate: {name} {max(given)} is outside of the model's vocabulary of {size}"
+                f"generate: {name} {max(ids)} is outside of the model's vocabulary of {size}"
             )

@@ -4,8 +4,9 @@ What `generate` asks of a model. Of the keywords below it is given those that it
 so that a model which knows none of them, and gives logits (N, T, V) for ids (N, T), will do.
 
 A decoder alone is called as `model(input_ids, ...)`; an encoder-decoder, which is a model that has
-`encode` and `decode`, once as `states = model.encode(input_ids, attention_mask=...)` and then as
-`model.decode(ids, states, ...)`. states[rows] must give the states of those rows, as a Tensor
+`encode`, and a `decode` of two positional inputs, once as
+`states = model.encode(input_ids, attention_mask=...)` and then as `model.decode(ids, states, ...)`.
+states[rows] must give the states of those rows, as a Tensor
 (B, S, D) does. The answer is a Tensor of logits (N, T, V), or an object with `.logits`.
 
 - attention_mask (N, S): 1 at tokens, 0 at padding, of all tokens so far, those in the cache
@@ -13,14 +14,19 @@ A decoder alone is called as `model(input_ids, ...)`; an encoder-decoder, which 
 - position_ids (N, T), for a decoder alone: places counted from the first token after padding; 0 at
   padding.
 - cache: what `model.new_cache()` gave. The model adds to it what it reads, and `input_ids` are the
-  tokens that it has not read yet. Without this keyword it reads all tokens again at every step.
+  tokens that it has not read yet. Without this keyword, or without `new_cache`, it reads all tokens
+  again at every step.
 - logits_to_keep: always 1: only the last place's logits are wanted, though more may be given.
+
+Where the model has a `config`, its decoder_start_token_id, pad_token_id and eos_token_id are those
+that nobody else says, its max_position_embeddings is how many tokens it reads at most, and its
+vocab_size, or for what an encoder-decoder writes its target_vocab_size, how many there are.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,17 +48,19 @@ class Cache(Protocol):
 class Rows:
     """N rows for a decoder alone.
 
-    ids, mask (N, T): the text so far, and 0 at its padding. logits (N, V) float64: scores of the
-    next token, after `read`.
+    ids, mask (N, T): the text so far, and 0 at its padding. numbers (N,): which of the first rows
+    each goes on from. logits (N, V) float64: scores of the next token, after `read`.
     """
 
     logits: np.ndarray
 
     def __init__(self, model: Any, ids: np.ndarray, mask: np.ndarray):
         self._model, self._device = model, _device_of(model)
-        self.ids, self.mask = ids, mask
+        self.ids, self.mask, self.numbers = ids, mask, np.arange(len(ids))
         self._call = self._function()
         self._names = _named(self._call)
+        if not callable(getattr(model, "new_cache", None)):
+            self._names = [name for name in self._names if name != "cache"]
         self._cache = model.new_cache() if "cache" in self._names else None
         self._seen = 0  # columns of ids that are in the cache
 
@@ -74,6 +82,7 @@ class Rows:
         if np.array_equal(rows, np.arange(len(self.ids))):
             return
         self.ids, self.mask, self.logits = self.ids[rows], self.mask[rows], self.logits[rows]
+        self.numbers = self.numbers[rows]
         if self._cache is not None:
             self._cache.reorder(rows)
 
@@ -110,7 +119,8 @@ class DecoderRows(Rows):
         self._states = model.encode(self._put(sources), **options)
 
     def select(self, rows: np.ndarray) -> None:
-        self._states, self._source_mask = self._states[rows], self._source_mask[rows]
+        if not np.array_equal(self.numbers[rows], self.numbers):  # beams of one source share it
+            self._states, self._source_mask = self._states[rows], self._source_mask[rows]
         super().select(rows)
 
     def _function(self) -> Callable:
@@ -124,8 +134,10 @@ class DecoderRows(Rows):
 
 
 def is_encoder_decoder(model: Any) -> bool:
-    """Whether the model has an encoder to run first."""
-    return hasattr(model, "encode") and hasattr(model, "decode")
+    """Whether the model has an encoder to run first; helpers such as `encode(text)` and
+    `decode(ids)`, which takes one input, are none."""
+    encode, decode = getattr(model, "encode", None), getattr(model, "decode", None)
+    return callable(encode) and callable(decode) and _needs_two(decode)
 
 
 def takes_mask(model: Any) -> bool:
@@ -135,11 +147,23 @@ def takes_mask(model: Any) -> bool:
 
 def _named(function: Callable) -> list[str]:
     """Those of KEYWORDS that the function takes."""
-    looked_at = function.forward if isinstance(function, Module) else function
-    parameters = inspect.signature(looked_at).parameters
+    parameters = _parameters(function)
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return list(KEYWORDS)
     return [name for name in KEYWORDS if name in parameters]
+
+
+def _needs_two(function: Callable) -> bool:
+    """Whether the function is to be called with two positional inputs."""
+    given = _parameters(function).values()
+    places = [each for each in given if each.kind <= each.POSITIONAL_OR_KEYWORD]
+    any_number = any(each.kind is each.VAR_POSITIONAL for each in given)
+    return any_number or sum(each.default is each.empty for each in places) >= 2
+
+
+def _parameters(function: Callable) -> Mapping[str, inspect.Parameter]:
+    looked_at = function.forward if isinstance(function, Module) else function
+    return inspect.signature(looked_at).parameters
 
 
 def _device_of(model: Any) -> str:
@@ -151,6 +175,11 @@ def _device_of(model: Any) -> str:
 def _last_logits(output: Any, rows: int) -> np.ndarray:
     """The logits (N, V) of the last place, float64, checked."""
     logits = getattr(output, "logits", output)
+    if not hasattr(logits, "shape"):
+        raise TypeError(
+            f"generate: the model gave {type(logits).__name__}, expected logits (N, T, V), or an "
+            "object that has them as .logits"
+        )
     if len(logits.shape) != 3 or logits.shape[0] != rows:
         raise ValueError(
             f"generate: the model's logits have shape {tuple(logits.shape)}, expected "

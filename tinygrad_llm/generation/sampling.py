@@ -8,8 +8,9 @@ import numpy as np
 
 from tinygrad_llm.backend import random
 from tinygrad_llm.generation.configuration import GenerationConfig
-from tinygrad_llm.generation.processors import log_softmax, softmax
+from tinygrad_llm.generation.processors import softmax
 from tinygrad_llm.generation.rows import Rows
+from tinygrad_llm.ops.softmax import log_softmax
 
 Choice = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """scores (N, V), and which rows these are (N,) -> tokens (N,)."""
@@ -53,42 +54,49 @@ def continue_rows(
     Rows that have ended are not read again. Returns ids (N, T), filled up after the end, and each
     row's log-probability (N,): that of its tokens up to the end, under the processed scores.
     """
-    count, prompt = rows.ids.shape
-    most = prompt + config.most_new_tokens(prompt)
+    prompts, (count, prompt) = rows.ids, rows.ids.shape
+    steps = config.most_new_tokens(prompt)
     choose: Choice = Sampler(count, config.seed) if config.do_sample else most_probable
-    ids = np.full((count, most), config.fill_id)
-    ids[:, :prompt] = rows.ids
+    columns: list[np.ndarray] = []
     total, going = np.zeros(count), np.arange(count)
     while going.size:
-        scores = _allowed(processed(rows), going)
+        scores = _with_ends(processed(rows), rows, config, len(columns) + 1)
         tokens = choose(scores, going)
-        length = rows.ids.shape[1]
-        ids[going, length] = tokens
-        total[going] += log_softmax(scores)[np.arange(len(going)), tokens]
+        columns.append(np.full(count, config.fill_id))
+        columns[-1][going] = tokens
+        total[going] += log_softmax(np, scores, -1)[np.arange(len(going)), tokens]
         if stream is not None:
             stream(int(tokens[0]))
-        going = _go_on(rows, tokens, going, config, most)
-    return ids[:, : rows.ids.shape[1]], total
+        going = _go_on(rows, tokens, going, config, last=len(columns) == steps)
+    return np.column_stack([prompts, *columns]), total
 
 
 def _go_on(
-    rows: Rows, tokens: np.ndarray, going: np.ndarray, config: GenerationConfig, most: int
+    rows: Rows, tokens: np.ndarray, going: np.ndarray, config: GenerationConfig, last: bool
 ) -> np.ndarray:
     """Append the tokens, and read on with the rows that they do not end: returns those."""
     rows.append(tokens)
-    stay = ~np.isin(tokens, config.eos_ids) & (rows.ids.shape[1] < most)
+    stay = ~(np.isin(tokens, config.eos_ids) | last)
     if stay.any():
         rows.select(np.flatnonzero(stay))
         rows.read()
     return going[stay]
 
 
-def _allowed(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The scores themselves, once every row is known to have a token that may come."""
-    if np.isneginf(scores.max(axis=-1)).any():
-        row = rows[np.isneginf(scores.max(axis=-1)).argmax()]
+def _with_ends(scores: np.ndarray, rows: Rows, config: GenerationConfig, step: int) -> np.ndarray:
+    """The scores; in a row where no token may come only the end has a probability, and that is 1.
+
+    So the other rows go on. Raises ValueError where no token ends a text.
+    """
+    stuck = np.isneginf(scores.max(axis=-1))
+    if not stuck.any():
+        return scores
+    if not config.eos_ids:
         raise ValueError(
-            f"generate: every token is ruled out in row {row}: take a greater "
-            "no_repeat_ngram_size, fewer new tokens, or look at your logits_processor"
+            f"generate: every token is ruled out in row {rows.numbers[stuck.argmax()]} at new "
+            f"token {step}: give an eos_token_id, which then ends the row, a greater "
+            "no_repeat_ngram_size or fewer new tokens, or look at your logits_processor"
         )
+    scores = scores.copy()
+    scores[stuck, config.eos_ids[0]] = 0.0
     return scores

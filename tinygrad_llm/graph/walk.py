@@ -12,6 +12,7 @@ from tinygrad_llm import anomaly
 from tinygrad_llm.backend.devices import Array, is_array
 from tinygrad_llm.graph.modes import current_mode, mode
 from tinygrad_llm.graph.nodes import Edge, Link, Node, behind
+from tinygrad_llm.ops import precision
 from tinygrad_llm.ops.base import Cached, Piece
 
 
@@ -243,7 +244,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     new = g.ndim - len(shape)
     repeated = [i for i, n in enumerate(shape, new) if n == 1 and g.shape[i] != 1]
     axes = (*range(new), *repeated)
-    return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g
+    return precision.total(g, axes, keepdims=True).reshape(shape) if axes else g
 
 
 def _is_unshared(dx: Array, held: tuple) -> bool:

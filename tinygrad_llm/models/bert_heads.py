@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
@@ -55,6 +55,26 @@ class MaskedLanguageHead(nn.Module):
         if x.dtype != self.dense.weight.dtype:  # logits that are asked for after in_dtype's block
             x = x.astype(self.dense.weight.dtype)
         return self.norm(self.dense(x, self.activation))
+
+
+class _Scores(NamedTuple):
+    """What makes the logits of an output, when they are asked for."""
+
+    head: MaskedLanguageHead
+    words: Tensor
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """What the scores depend on."""
+        return [self.words, *self.head.parameters()]
+
+    @property
+    def vocabulary(self) -> int:
+        return len(self.words)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """x (..., D) -> (..., V)."""
+        return self.head(x, self.words)
 
 
 class _WithBert(nn.Module):
@@ -117,10 +137,10 @@ class BertForPreTraining(_WithBert):
         if next_sentence_label is not None:
             pairs = _classified("next_sentence_label", scores, next_sentence_label)
         maps = {"attentions": found.attentions, "hidden_states": found.hidden_states}
-        return PretrainingOutput(x, self._scores, scores, words, pairs, **maps)
+        return PretrainingOutput(x, self._scores(), scores, words, pairs, **maps)
 
-    def _scores(self, x: Tensor) -> Tensor:
-        return self.predictions(x, self._word_rows())
+    def _scores(self) -> _Scores:
+        return _Scores(self.predictions, self._word_rows())
 
 
 class BertForMaskedLM(_WithBert):
@@ -147,10 +167,10 @@ class BertForMaskedLM(_WithBert):
         if labels is not None:
             loss, targets = self.predictions.loss(x, self._word_rows(), labels)
         maps = {"attentions": found.attentions, "hidden_states": found.hidden_states}
-        return LanguageModelOutput(x, self._scores, 0, loss, targets, **maps)
+        return LanguageModelOutput(x, self._scores(), 0, loss, targets, **maps)
 
-    def _scores(self, x: Tensor) -> Tensor:
-        return self.predictions(x, self._word_rows())
+    def _scores(self) -> _Scores:
+        return _Scores(self.predictions, self._word_rows())
 
 
 class BertForNextSentencePrediction(_WithBert):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import to_host
+from tinygrad_llm.models.checks import check_divides, check_probabilities, check_sizes
 from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -23,16 +24,29 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 """Sizes by name; all else is as in `GPT2Config`."""
 
+ACTIVATIONS = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+"""Hugging Face's names of activations, two of which are the tanh form of GELU, and ours."""
+
 
 @dataclass(frozen=True)
 class GPT2Config:
     """Sizes and choices, under Hugging Face's names; GPT-2's own (124 million) where not said.
 
-    vocab_size V; n_positions: the longest text; n_embd D; n_layer; n_head H; n_inner: 4·D if None;
-    resid_pdrop, embd_pdrop, attn_pdrop: dropout of sublayers, embeddings and attention weights;
-    n_kv_head: heads of keys and values, n_head if None; positions: "learned" as GPT-2 has them,
-    "sinusoidal", "rotary", "none". gradient_checkpointing: less memory for more time, see
-    `nn.TransformerDecoder`.
+    vocab_size V; n_positions: the longest text where positions are learned, the others have no
+    end; n_embd D; n_layer; n_head H; n_inner: 4·D if None; activation_function: "gelu_new", also
+    called "gelu_pytorch_tanh", "gelu" or "relu"; resid_pdrop, embd_pdrop, attn_pdrop: dropout of
+    sublayers, embeddings and attention weights; bos_token_id, eos_token_id, pad_token_id: what
+    begins, ends and pads a text, None where the vocabulary has no such token (of GPT-2's own,
+    50256 begins and ends); n_kv_head: heads of keys and values, n_head if None; positions:
+    "learned" as GPT-2 has them, "sinusoidal", "rotary", "none". gradient_checkpointing: less memory
+    for more time, see `nn.TransformerDecoder`.
+    Raises ValueError or TypeError that names the field: sizes are integers from 1 on, n_head
+    divides n_embd, and n_kv_head n_head.
     """
 
     vocab_size: int = 50257
@@ -41,18 +55,34 @@ class GPT2Config:
     n_layer: int = 12
     n_head: int = 12
     n_inner: int | None = None
-    activation_function: str = "gelu_tanh"
+    activation_function: str = "gelu_new"
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    pad_token_id: int | None = None
     n_kv_head: int | None = None
     positions: str = "learned"
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         one_of("GPT2Config: positions", self.positions, POSITIONS)
+        known = tuple(ACTIVATIONS)
+        one_of("GPT2Config: activation_function", self.activation_function, known)
+        sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        check_sizes(self, sizes, optional=("n_inner", "n_kv_head"))
+        check_divides(self, "n_head", "n_embd")
+        if self.n_kv_head is not None:
+            check_divides(self, "n_kv_head", "n_head")
+        check_probabilities(self, "resid_pdrop", "embd_pdrop", "attn_pdrop")
+
+    @property
+    def max_position_embeddings(self) -> int | None:
+        """How many tokens a text may have; None where positions have no end."""
+        return self.n_positions if self.positions == "learned" else None
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> GPT2Config:
@@ -86,7 +116,7 @@ class GPT2LMHeadModel(nn.Module):
             dropout=config.resid_pdrop,
             attention_dropout=config.attn_pdrop,
             activation_dropout=0.0,
-            activation=config.activation_function,
+            activation=ACTIVATIONS[config.activation_function],
             norm="pre",
             eps=config.layer_norm_epsilon,
             num_kv_heads=config.n_kv_head,
@@ -114,8 +144,8 @@ class GPT2LMHeadModel(nn.Module):
         position_ids (B, T): counted from the first token of each row; 0, 1, … if not said.
         cache: `new_cache()`, under no_grad; input_ids are then the tokens not yet read.
         logits_to_keep: logits of the last so many places alone; 0 for all.
-        Raises ValueError for labels of another shape, IndexError for ids outside the vocabulary and
-        texts longer than n_positions.
+        Raises ValueError for labels of another shape, IndexError for ids outside the vocabulary
+        and, where positions are learned, for texts longer than n_positions.
         """
         x = self.tokens(input_ids)
         if x.ndim != 3:
@@ -130,8 +160,8 @@ class GPT2LMHeadModel(nn.Module):
         how = {"mask": attention_mask, "positions": position_ids, "maps": maps, "states": states}
         x = self.decoder(x, cache=cache, **how)
         loss, targets = (None, None) if labels is None else self._loss(x, labels)
-        scores = self._head().scores
-        return LanguageModelOutput(x, scores, logits_to_keep, loss, targets, maps, states)
+        head = self._head()
+        return LanguageModelOutput(x, head, logits_to_keep, loss, targets, maps, states)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache, for texts that grow token by token."""

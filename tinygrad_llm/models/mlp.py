@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from tinygrad_llm import nn
+from tinygrad_llm.models.checks import positive
+from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -29,7 +31,8 @@ class MLP(nn.Module):
     activation: "relu", "tanh", "sigmoid", "gelu", "silu" or "linear". dropout: after each one.
     initialization: "xavier" or "he" (see `nn.init`; biases 0), "auto": He for ReLU and its like,
         Xavier for the others; "pytorch": as `nn.Linear` begins.
-    Raises ValueError for fewer than two widths and for unknown names.
+    Raises ValueError for fewer than two widths, a width below 1 and unknown names, TypeError for
+    widths that are no integers.
     """
 
     def __init__(
@@ -39,14 +42,14 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         initialization: str = "auto",
     ):
-        if not isinstance(widths, Sequence):
+        if isinstance(widths, str) or not isinstance(widths, Sequence):
             raise TypeError(f"MLP: widths are a list such as [64, 128, 10], not {widths!r}")
         if len(widths) < 2:
             raise ValueError(f"MLP: widths {list(widths)} need an input and an output")
-        if 0 in widths:
-            raise ValueError(f"MLP: widths {list(widths)}: a layer of 0 units passes nothing on")
-        _check_name("activation", activation, tuple(ACTIVATIONS))
-        _check_name("initialization", initialization, INITIALIZATIONS)
+        for width in widths:
+            positive("MLP: width", width)
+        one_of("MLP: activation", activation, tuple(ACTIVATIONS))
+        one_of("MLP: initialization", initialization, INITIALIZATIONS)
         modules: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
             modules += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
@@ -68,8 +71,3 @@ class MLP(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         return self.layers(x)
-
-
-def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(f"MLP: {what} {name!r} is not one of {', '.join(known)}")

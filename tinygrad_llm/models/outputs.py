@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional as F
+from tinygrad_llm import graph
 from tinygrad_llm.tensor import Tensor, as_array
 
 IGNORED = -100
@@ -18,6 +18,15 @@ class Head(NamedTuple):
 
     weight: Tensor
     tied: bool
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """What the scores depend on."""
+        return [self.weight]
+
+    @property
+    def vocabulary(self) -> int:
+        return self.weight.shape[0 if self.tied else 1]
 
     def scores(self, x: Tensor) -> Tensor:
         """x (..., D) -> (..., V)."""
@@ -48,13 +57,14 @@ class LanguageModelOutput(_Output):
     came out of each, (B, T, D). attentions, where asked for: maps (B, H, T, S).
 
     A vocabulary of 50,000 makes logits the largest array of all, and training does not need them:
-    `.logits` (B, T, V) are computed when they are first asked for.
+    `.logits` (B, T, V) are computed when they are first asked for, with a tape where the model was
+    called with one.
     """
 
     def __init__(
         self,
         last_hidden_state: Tensor,
-        scores: Callable[[Tensor], Tensor],
+        head: Any,
         logits_to_keep: int = 0,
         loss: Tensor | None = None,
         targets: int | None = None,
@@ -66,16 +76,42 @@ class LanguageModelOutput(_Output):
         self.targets = targets
         self.attentions = attentions
         self.hidden_states = hidden_states
-        self._scores, self._kept = scores, logits_to_keep
+        self._head, self._kept = head, logits_to_keep
+        self._grad = graph.current_mode().grad
+        # Of changes in place there is a counter; a new array brings another one.
+        self._counters = [(weight._version, weight._version[0]) for weight in head.weights]
         self._logits: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:
-        """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`."""
+        """Scores (B, T, V) of the vocabulary at each place, or at the last `logits_to_keep`.
+
+        Raises RuntimeError where they are first asked for after the weights have changed.
+        """
         if self._logits is None:
+            self._check_weights()
             x = self.last_hidden_state
-            self._logits = self._scores(x[:, -self._kept :] if self._kept else x)
+            with graph.mode(grad=self._grad):
+                self._logits = self._head.scores(x[:, -self._kept :] if self._kept else x)
         return self._logits
+
+    def _check_weights(self) -> None:
+        for weight, (counter, was) in zip(self._head.weights, self._counters):
+            if weight._version is counter and counter[0] == was:
+                continue
+            raise RuntimeError(
+                ".logits: the head's weights have changed since the model was called: read .logits "
+                "before the step, or call the model again"
+            )
+
+    def __repr__(self) -> str:
+        """The loss, and the shapes of what there is; no logits are computed for it."""
+        rows, places, _ = self.last_hidden_state.shape
+        places = min(self._kept, places) if self._kept else places
+        shape = (rows, places, self._head.vocabulary)
+        said = [] if self.loss is None else [f"loss={self.loss.item():.4g}, targets={self.targets}"]
+        said += [f"logits {shape}", f"last_hidden_state {self.last_hidden_state.shape}"]
+        return f"{type(self).__name__}({', '.join(said)})"
 
 
 Counted = tuple[Tensor | None, int | None]
@@ -93,7 +129,7 @@ class PretrainingOutput(LanguageModelOutput):
     def __init__(
         self,
         last_hidden_state: Tensor,
-        scores: Callable[[Tensor], Tensor],
+        head: Any,
         seq_relationship_logits: Tensor,
         words: Counted = (None, None),
         pairs: Counted = (None, None),
@@ -101,7 +137,7 @@ class PretrainingOutput(LanguageModelOutput):
     ):
         losses = [loss for loss, _ in (words, pairs) if loss is not None]
         loss = losses[0] + losses[1] if len(losses) == 2 else next(iter(losses), None)
-        super().__init__(last_hidden_state, scores, loss=loss, **rest)
+        super().__init__(last_hidden_state, head, loss=loss, **rest)
         self.seq_relationship_logits = seq_relationship_logits
         self.mlm_loss, self.targets = words
         self.nsp_loss, self.nsp_targets = pairs

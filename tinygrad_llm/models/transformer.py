@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import Array, namespace
+from tinygrad_llm.models.checks import check_divides, check_probabilities, check_sizes
 from tinygrad_llm.models.outputs import IGNORED, Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -20,8 +21,19 @@ class TransformerConfig:
     """Sizes and choices; those of the paper's base model where not said.
 
     vocab_size: of the source and, if target_vocab_size is None, of the target too, which then share
-    one embedding. norm: "post" as in the paper, "pre" or "rezero". positions: "sinusoidal" or
-    "learned", then up to max_length. tied: the head's matrix is the target's embedding.
+    one embedding. d_model D: width of all states. nhead H: attention heads of D / H each.
+    encoder_layers, decoder_layers: blocks of each side. dim_feedforward: hidden width of a block's
+    feed-forward network, 4·D if None. dropout: probability, in training, that a number is 0: of the
+    embedded text, of what goes into each sum, of hidden units and of attention weights.
+    activation: of the hidden units, "relu", "gelu" or "gelu_tanh". norm: "post" as in the paper,
+    "pre" or "rezero". positions: "sinusoidal" or "learned", then up to max_length. tied: the head's
+    matrix is the target's embedding.
+    pad_token_id: what fills up short texts; no source word sees it, and its row is 0 at first.
+    decoder_start_token_id: what the decoder reads before the first word. eos_token_id: what ends a
+    text that `generation.generate` writes, None where nothing does. All three are ids of your own
+    vocabulary: keep 0 and 1 free of words, or say other ids here.
+    Raises ValueError or TypeError that names the field: sizes are integers from 1 on, nhead divides
+    d_model.
     """
 
     vocab_size: int
@@ -39,9 +51,19 @@ class TransformerConfig:
     tied: bool = True
     pad_token_id: int = 0
     decoder_start_token_id: int = 1
+    eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
         one_of("TransformerConfig: positions", self.positions, ("sinusoidal", "learned"))
+        sizes = ("vocab_size", "d_model", "nhead", "encoder_layers", "decoder_layers", "max_length")
+        check_sizes(self, sizes, optional=("target_vocab_size", "dim_feedforward"))
+        check_divides(self, "nhead", "d_model")
+        check_probabilities(self, "dropout")
+
+    @property
+    def max_position_embeddings(self) -> int | None:
+        """How many tokens a text may have; None where positions have no end."""
+        return self.max_length if self.positions == "learned" else None
 
 
 class Transformer(nn.Module):
@@ -74,24 +96,28 @@ class Transformer(nn.Module):
     def forward(
         self,
         input_ids: Any,
-        labels: Any = None,
         attention_mask: Any = None,
         decoder_input_ids: Any = None,
+        labels: Any = None,
+        *,
         output_attentions: bool = False,
     ) -> LanguageModelOutput:
         """Source input_ids (B, S), target labels (B, T) or decoder_input_ids (B, T).
 
+        attention_mask (B, S): 1 at tokens; where it is None, padding is pad_token_id.
         labels: the target with its end, −100 at padding; the decoder reads them shifted by one
-            place, decoder_start_token_id first. attention_mask (B, S): 1 at tokens; where it is
-            None, padding is pad_token_id. With output_attentions `.attentions` has lists of maps
-            under "encoder" and "decoder"; in the decoder own tokens' and the source's in turn.
+            place, decoder_start_token_id first.
+        With output_attentions `.attentions` has lists of maps under "encoder" and "decoder"; in the
+        decoder own tokens' and the source's in turn.
+        Raises ValueError without labels and decoder_input_ids, and for shapes that do not fit;
+        TypeError for ids that are no integers; IndexError for ids outside the vocabulary and, where
+        positions are learned, for texts longer than max_length.
         """
         if labels is None and decoder_input_ids is None:
             raise ValueError("Transformer: give labels or decoder_input_ids")
         if decoder_input_ids is None:
             decoder_input_ids = self._shifted(integers(labels))
-        if attention_mask is None:
-            attention_mask = integers(input_ids) != self.config.pad_token_id
+        attention_mask = self._mask(input_ids, attention_mask)
         maps: dict = {"encoder": [], "decoder": []} if output_attentions else {}
         states = self.encode(input_ids, attention_mask, maps.get("encoder"))
         output = self.decode(decoder_input_ids, states, attention_mask, maps=maps.get("decoder"))
@@ -104,9 +130,9 @@ class Transformer(nn.Module):
     def encode(
         self, input_ids: Any, attention_mask: Any = None, maps: list | None = None
     ) -> Tensor:
-        """States (B, S, D) of the source."""
+        """States (B, S, D) of the source; its attention_mask (B, S) as in `forward`."""
         x = self._embedded(self.source, input_ids)
-        return self.encoder(x, mask=attention_mask, maps=maps)
+        return self.encoder(x, mask=self._mask(input_ids, attention_mask), maps=maps)
 
     def decode(
         self,
@@ -118,17 +144,24 @@ class Transformer(nn.Module):
         maps: list | None = None,
     ) -> LanguageModelOutput:
         """Scores after each of the target's tokens so far (B, T), for the source's states (B, S, D)
-        and mask; with a cache input_ids are the tokens that are not read yet."""
+        and mask, None where nothing of it is padding; with a cache input_ids are the tokens that
+        are not read yet."""
         seen = 0 if cache is None else cache.length
         x = self._embedded(self.target, input_ids, seen)
         if len(x) != len(states):
             raise ValueError(f"Transformer: {len(x)} targets for {len(states)} sources")
         x = self.decoder(x, states, memory_mask=attention_mask, cache=cache, maps=maps)
-        return LanguageModelOutput(x, self._head().scores, logits_to_keep)
+        return LanguageModelOutput(x, self._head(), logits_to_keep)
 
     def new_cache(self) -> nn.KeyValueCache:
         """An empty cache for `decode`."""
         return self.decoder.new_cache()
+
+    def _mask(self, input_ids: Any, attention_mask: Any) -> Any:
+        """What of the source is no padding, where nobody says it: all but pad_token_id."""
+        if attention_mask is not None:
+            return attention_mask
+        return integers(input_ids) != self.config.pad_token_id
 
     def _embedded(self, embedding: nn.Embedding, ids: Any, seen: int = 0) -> Tensor:
         """√D·E[ids] + positions from `seen` on: rows of size 1/√D get the size of the sines."""

@@ -15,6 +15,7 @@ from tinygrad_llm.nn.activations import (
 from tinygrad_llm.nn.attention import MultiHeadAttention
 from tinygrad_llm.nn.cache import KeyValueCache, LayerCache
 from tinygrad_llm.nn.containers import ModuleList, Sequential
+from tinygrad_llm.nn.evaluation import evaluating
 from tinygrad_llm.nn.layers import Dropout, Embedding, Flatten, Linear
 from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.normalization import LayerNorm, RMSNorm
@@ -61,6 +62,7 @@ __all__ = [
     "TransformerDecoder",
     "TransformerEncoder",
     "TransformerLayer",
+    "evaluating",
     "in_dtype",
     "init",
     "load_weights",

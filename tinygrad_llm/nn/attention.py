@@ -8,11 +8,12 @@ import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import graph
+from tinygrad_llm.functional.arguments import probability, tensor
 from tinygrad_llm.nn.cache import LayerCache
 from tinygrad_llm.nn.layers import Linear
 from tinygrad_llm.nn.module import Module
-from tinygrad_llm.nn.positions import Rotary
-from tinygrad_llm.nn.sizes import probability, size
+from tinygrad_llm.nn.positions import Rotary, Turns
+from tinygrad_llm.nn.sizes import size
 from tinygrad_llm.tensor import Tensor, as_array
 
 
@@ -89,22 +90,19 @@ class MultiHeadAttention(Module):
         Raises ValueError for shapes that do not fit and for a memory with rotary, TypeError for a
         mask (B, S) of floats, RuntimeError for a cache while gradients are recorded.
         """
+        x = tensor(x)
         self._check(x, memory, cache)
-        q, offset = self._heads(self.query(x), self.num_heads), 0
-        if memory is not None:
-            k, v = self._pair(memory) if cache is None else cache.memory(lambda: self._pair(memory))
+        offset = 0 if cache is None or memory is not None else cache.length
+        keys = offset + x.shape[1] if memory is None else memory.shape[1]
+        mask = seen(mask, x, keys)  # before a cache is extended
+        if memory is None:
+            q, k, v = self._of_itself(x, positions, offset, cache)
         else:
-            offset = 0 if cache is None else cache.length
-            k, v = self._pair(x)
-            if self.rotary is not None:
-                if positions is None:
-                    positions = np.arange(offset, offset + x.shape[1])
-                q, k = self.rotary(q, positions), self.rotary(k, positions)
-            if cache is not None:
-                k, v = cache.extend(k, v)
+            q = self._heads(self.query(x))
+            k, v = self._of_memory(memory, cache)
         mixed = F.scaled_dot_product_attention(
             *(q, k, v),
-            mask=_seen(mask, x.shape[0], k.shape[2]),
+            mask=mask,
             is_causal=is_causal,
             offset=offset,
             dropout_p=self.dropout,
@@ -122,6 +120,10 @@ class MultiHeadAttention(Module):
                     f"MultiHeadAttention: {what} {given.shape} has {len(given.shape)} axes, "
                     "expected three: texts, tokens, features"
                 )
+        if memory is not None and len(memory) != len(x):
+            raise ValueError(
+                f"MultiHeadAttention: a memory of {len(memory)} texts for {len(x)} texts: repeat it"
+            )
         if memory is not None and self.rotary is not None:
             raise ValueError(
                 "MultiHeadAttention: rotary positions are those of one text, but memory is another"
@@ -131,26 +133,47 @@ class MultiHeadAttention(Module):
                 "MultiHeadAttention: a cache keeps no tape: call the model under no_grad()"
             )
 
-    def _pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, G, S, K)."""
-        key, value = self.key(x), self.value(x)
-        return self._heads(key, self.num_kv_heads), self._heads(value, self.num_kv_heads)
+    def _of_itself(
+        self, x: Tensor, positions: Any, offset: int, cache: LayerCache | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, K), and keys and values (B, G, S, K) of all tokens so far."""
+        q, k, v = (self._heads(layer(x)) for layer in (self.query, self.key, self.value))
+        if self.rotary is not None:
+            if positions is None:
+                positions = np.arange(offset, offset + x.shape[1])
+            if not isinstance(positions, Turns):
+                positions = self.rotary.turns(x, positions)
+            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        return q, k, v
 
-    def _heads(self, x: Tensor, heads: int) -> Tensor:
-        """(B, T, heads·K) -> (B, heads, T, K): features split, not the sequence  (F86)."""
-        return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).swapaxes(1, 2)
+    def _of_memory(self, memory: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, G, S, K) of the encoder's output."""
+
+        def make() -> tuple[Tensor, Tensor]:
+            return self._heads(self.key(memory)), self._heads(self.value(memory))
+
+        return make() if cache is None else cache.memory(make, memory)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B, T, H·K) -> (B, H, T, K): features split, not the sequence  (F86)."""
+        width = self.d_model // self.num_heads
+        return x.reshape(*x.shape[:2], x.shape[2] // width, width).swapaxes(1, 2)
 
     def extra_repr(self) -> str:
         return f"{self.d_model}, heads={self.num_heads}"
 
 
-def _seen(mask: Any, texts: int, keys: int) -> Any:
-    """A mask by key (B, S) as booleans (B, 1, 1, S); one of four axes as it is."""
+def seen(mask: Any, x: Tensor, keys: int) -> Any:
+    """A mask (B, S) by key, for x (B, T, D) and S keys, as booleans (B, 1, 1, S); one of four axes
+    as it is, if of numbers in the dtype of x."""
     if mask is None:
         return None
     mask = mask if isinstance(mask, Tensor) else Tensor(as_array(mask))
     if mask.ndim == 4:
-        return mask
+        return mask if mask.dtype.kind != "f" else mask.astype(x.dtype)
+    texts = x.shape[0]
     if mask.shape != (texts, keys):
         raise ValueError(
             f"MultiHeadAttention: a mask {mask.shape} for {texts} texts and {keys} keys: expected "
@@ -160,5 +183,11 @@ def _seen(mask: Any, texts: int, keys: int) -> Any:
         raise TypeError(
             f"MultiHeadAttention: a mask (B, S) of {mask.dtype} could be added or multiplied: "
             "give one of 0 and 1 as integers or booleans"
+        )
+    on_host = type(mask.data) is np.ndarray  # elsewhere a look at the numbers would have to wait
+    if on_host and np.any((mask.data != 0) & (mask.data != 1)):
+        raise ValueError(
+            "MultiHeadAttention: a mask (B, S) has other numbers than 0 and 1: 1 is a token; "
+            "numbers to add to the scores are floats, with four axes"
         )
     return (mask.data != 0)[:, None, None, :]

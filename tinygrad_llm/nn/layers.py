@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from tinygrad_llm import functional as F
-from tinygrad_llm.functional.arguments import axis_of, integer, tensor
+from tinygrad_llm.functional.arguments import axis_of, integer, probability, tensor
 from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
-from tinygrad_llm.nn.sizes import probability, size
+from tinygrad_llm.nn.sizes import size
 from tinygrad_llm.nn.storage import room
 from tinygrad_llm.tensor import Tensor
 

@@ -1,4 +1,4 @@
-"""Sizes and shares that layers are given, checked by name."""
+"""Sizes and names of choices that layers are given, checked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ def size(what: str, value: Any, least: int = 0) -> int:
     if number < least:
         raise ValueError(f"{what} {number} is below {least}")
     return number
-
-
-def probability(what: str, value: float) -> float:
-    """The probability; ValueError outside [0, 1]."""
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{what} is a probability, not {value}")
-    return value
 
 
 def one_of(what: str, name: str, known: tuple[str, ...]) -> str:

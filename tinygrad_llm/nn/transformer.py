@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.checkpoint import checkpoint
-from tinygrad_llm.nn.attention import MultiHeadAttention
+from tinygrad_llm.functional.arguments import tensor
+from tinygrad_llm.nn.attention import MultiHeadAttention, seen
 from tinygrad_llm.nn.cache import KeyValueCache, LayerCache
 from tinygrad_llm.nn.containers import ModuleList
 from tinygrad_llm.nn.layers import Dropout, Linear
@@ -163,39 +164,79 @@ class TransformerStack(Module):
         num_layers: int,
         d_model: int,
         nhead: int,
-        *sizes: Any,
+        dim_feedforward: int | None = None,
+        *,
         gradient_checkpointing: bool = False,
         **options: Any,
     ):
-        size("num_layers", num_layers, least=1)
+        count = size("num_layers", num_layers, least=1)
         self.gradient_checkpointing = gradient_checkpointing
-        layers = (TransformerLayer(d_model, nhead, *sizes, **options) for _ in range(num_layers))
-        self.layers = ModuleList(layers)
-        last = options.get("norm", "post") == "pre"
-        self.norm = LayerNorm(d_model, options.get("eps", 1e-5)) if last else None
+        sizes = (d_model, nhead, dim_feedforward)
+        self.layers = ModuleList(TransformerLayer(*sizes, **options) for _ in range(count))
+        last = self.layers[-1].feed_forward_sum
+        self.norm = LayerNorm(d_model, last.norm.eps) if last.place == "pre" else None
 
     def forward(
         self,
         x: Tensor,
         memory: Tensor | None = None,
         *,
+        mask: Any = None,
+        memory_mask: Any = None,
+        positions: Any = None,
         cache: KeyValueCache | None = None,
+        maps: list | None = None,
         states: list | None = None,
-        **how: Any,
     ) -> Tensor:
-        """x (B, T, D) -> (B, T, D); arguments as for `TransformerLayer`, cache for all layers.
+        """x (B, T, D) -> (B, T, D); arguments as for `TransformerLayer`, cache for all layers. An
+        error, or Ctrl-C, leaves the cache as it was.
 
         states: a list that takes x, and what each block gives, the last one's after the last norm.
+        Raises ValueError for a cache of another number of layers.
         """
+        x, read = tensor(x), 0 if cache is None else cache.length
+        if cache is not None and len(cache) != len(self.layers):
+            raise ValueError(
+                f"a cache of {len(cache)} layers for {len(self.layers)}: make it by new_cache()"
+            )
+        how: dict[str, Any] = {"maps": maps}
+        # What is the same for all layers is made once.
+        how["mask"] = seen(mask, x, read + x.shape[1])
+        how["memory_mask"] = None if memory is None else seen(memory_mask, x, memory.shape[1])
+        how["positions"] = self._turns(x, positions, read)
+        try:
+            x = self._through(x, memory, cache, states, how)
+        except BaseException:
+            if cache is not None:
+                cache.truncate(read)
+            raise
+        x = x if self.norm is None else self.norm(x)
+        if states is not None:
+            states.append(x)
+        return x
+
+    def _through(
+        self,
+        x: Tensor,
+        memory: Tensor | None,
+        cache: KeyValueCache | None,
+        states: list | None,
+        how: dict[str, Any],
+    ) -> Tensor:
+        """What the last block gives; `states` takes what went into each."""
         run = _checkpointed if self.gradient_checkpointing else Module.__call__
         for i, layer in enumerate(self.layers):
             if states is not None:
                 states.append(x)
             x = run(layer, x, memory, cache=None if cache is None else cache[i], **how)
-        x = x if self.norm is None else self.norm(x)
-        if states is not None:
-            states.append(x)
         return x
+
+    def _turns(self, x: Tensor, positions: Any, read: int) -> Any:
+        """The turns of rotary positions, where the layers have these."""
+        rotary = self.layers[0].attention.rotary
+        if rotary is None:
+            return None
+        return rotary.turns(x, range(read, read + x.shape[1]) if positions is None else positions)
 
 
 def _checkpointed(layer: Module, *inputs: Any, maps: list | None = None, **how: Any) -> Tensor:
@@ -216,6 +257,9 @@ def _checkpointed(layer: Module, *inputs: Any, maps: list | None = None, **how: 
 
 class TransformerEncoder(TransformerStack):
     """Every token sees all others: x (B, T, D) -> (B, T, D)  (F34–F37)."""
+
+    def __init__(self, num_layers: int, d_model: int, nhead: int, *sizes: Any, **options: Any):
+        super().__init__(num_layers, d_model, nhead, *sizes, causal=False, **options)
 
 
 class TransformerDecoder(TransformerStack):

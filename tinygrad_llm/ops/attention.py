@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
+from tinygrad_llm.backend.masks import causal_mask, scaled_mask
 from tinygrad_llm.ops.base import Cached, Op
-from tinygrad_llm.ops.dropout import scaled_mask
+from tinygrad_llm.ops.precision import narrow, total, wide
 
 
 class ScaledDotProductAttention(Op):
@@ -32,9 +33,9 @@ class ScaledDotProductAttention(Op):
     @staticmethod
     def forward(xp, q, k, v, mask, *, causal, offset, scale, p, draw, return_weights):
         # Saved too, for backward may run on Tensors, and functional.arange makes CPU tensors only.
-        past = _past(xp, q.shape[-2], k.shape[-2], offset) if causal else None
+        past = causal_mask(xp, q.shape[-2], k.shape[-2], offset) if causal else None
         weights = _weights(xp, q, k, mask, past, scale)
-        kept = weights if draw is None else weights * scaled_mask(weights, p, draw)
+        kept = weights if draw is None else weights * scaled_mask(draw, weights.shape, p, weights)
         y = _like(_grouped(kept, v) @ v, q)
         if return_weights:
             return (y, weights), (q, k, v, mask, weights, past, scale, p, draw)
@@ -46,7 +47,7 @@ class ScaledDotProductAttention(Op):
         if a is None:
             a = _weights(xp, q, k, mask, past, scale)
         g, da = g if type(g) is tuple else (g, None)
-        dropped = None if draw is None else scaled_mask(a, p, draw)
+        dropped = None if draw is None else scaled_mask(draw, a.shape, p, a)
         dq = dk = dv = None
         if needs[2]:
             kept = a if dropped is None else a * dropped
@@ -55,7 +56,7 @@ class ScaledDotProductAttention(Op):
             through = _like(_grouped(g, v) @ v.swapaxes(-1, -2), q)
             through = through if dropped is None else through * dropped
             da = through if da is None else through + da
-            ds = _grouped(a * (da - (da * a).sum(axis=-1, keepdims=True)), k)
+            ds = _grouped(a * (da - total(da * a, axis=-1, keepdims=True)), k)
             dq = _like(ds @ (k * scale), q) if needs[0] else None
             dk = ds.swapaxes(-1, -2) @ _grouped(q * scale, k) if needs[1] else None
         return dq, dk, dv, None
@@ -70,17 +71,10 @@ def _weights(xp, q, k, mask, past, scale):
         s = xp.where(past, s, -math.inf)
     top = s.max(axis=-1, keepdims=True)
     s -= xp.where(xp.isfinite(top), top, 0.0)
-    e = xp.exp(s)
-    total = e.sum(axis=-1, keepdims=True)
-    e /= xp.where(total == 0, 1.0, total)
-    return e
-
-
-def _past(xp, queries: int, keys: int, offset: int):
-    """(T, S) booleans: key j is not beyond query i; None where every query may see every key."""
-    if offset >= keys - 1:
-        return None
-    return xp.arange(keys) <= xp.arange(queries)[:, None] + offset
+    e = wide(xp.exp(s))
+    sums = e.sum(axis=-1, keepdims=True)
+    e /= xp.where(sums == 0, 1.0, sums)
+    return narrow(e, q)
 
 
 def _grouped(x, k):

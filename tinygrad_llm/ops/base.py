@@ -22,7 +22,7 @@ mutation tool can break it.
 Backward uses operators, array methods and `xp` alone. Then the same lines run on raw arrays, or on
 Tensors with `xp = functional`, where they record a tape of their own: that is how second
 derivatives come. (`To`, and what drops by chance, are the exceptions: they also call the backend's
-`put` and `keep_mask`.)
+`put` and `scaled_mask`.)
 
 `saved` may hold inputs, outputs and constants (Python values, integer and boolean arrays). Each
 array has a version counter, a number that rises with every change in place; backward refuses an
@@ -41,6 +41,7 @@ from typing import Any, ClassVar
 from tinygrad_llm.backend.cpu import OVERRIDES
 from tinygrad_llm.backend.devices import Array, is_array
 from tinygrad_llm.backend.overrides import Cached, Override
+from tinygrad_llm.ops.precision import wide
 from tinygrad_llm.ops.rowsums import add_rows
 
 __all__ = ["OPS", "Cached", "Op", "Piece", "broadcast_clash", "count_of", "kept_shape"]
@@ -116,7 +117,10 @@ class Piece:
             (ids,) = self.index
             add_rows(xp, buffer, ids.ravel(), self.g.reshape(ids.size, *buffer.shape[1:]))
         else:
-            xp.add.at(buffer, self.index, self.g)
+            sums = wide(buffer)
+            xp.add.at(sums, self.index, self.g)
+            if sums is not buffer:
+                buffer[...] = sums
 
     def _is_of_rows(self, buffer: Array) -> bool:
         """Whole rows at the places of one array of integers, where `add.at` is slow."""

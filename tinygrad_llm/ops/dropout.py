@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tinygrad_llm.backend.devices import device_of
-from tinygrad_llm.backend.random import Draw, drop_units, keep_mask
+from tinygrad_llm.backend.masks import scaled_mask
 from tinygrad_llm.ops.base import Op
 
 
@@ -16,17 +15,10 @@ class Dropout(Op):
 
     @staticmethod
     def forward(xp, x, *, p, draw):
-        return x * scaled_mask(x, p, draw), (p, draw)
+        return x * scaled_mask(draw, x.shape, p, x), (p, draw)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         p, draw = saved
-        dx = g * scaled_mask(g, p, draw)
+        dx = g * scaled_mask(draw, g.shape, p, g)
         return dx
-
-
-def scaled_mask(like, p: float, draw: Draw):
-    """m / (1 − p), for an array or Tensor; p as the mask has it, so that the mean is exact."""
-    keep = keep_mask(draw, like.shape, p, device_of(like))
-    kept_share = 1.0 - drop_units(p) / 65536
-    return keep.astype(like.dtype) * (1.0 / kept_share if kept_share else 0.0)

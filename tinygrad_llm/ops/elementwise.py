@@ -343,7 +343,7 @@ class GELU(Op):
 
 class GELUTanh(Op):
     """y = ½x(1 + t), t = tanh(√(2/π)·(x + 0.044715x³));
-    dx = g·½·(1 + t + x·(1 − t²)·√(2/π)·(1 + 3·0.044715x²))  (G08, GPT-2's form)."""
+    dx = g·½·(1 + t + √(2/π)·s·(1 + 3·0.044715x²)), s = x·(1 − t²)  (G08, GPT-2's form)."""
 
     @staticmethod
     def forward(xp, x):
@@ -354,8 +354,8 @@ class GELUTanh(Op):
     def backward(xp, g, saved, needs):
         x, t = saved
         t = xp.tanh(SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x)) if t is None else t
-        inner = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * x * x)
-        dx = g * 0.5 * (1.0 + t + x * (1.0 - t * t) * inner)
+        s = x * (1.0 - t * t)  # far out it is 0, and stays so: x² may be ∞ there
+        dx = g * 0.5 * (1.0 + t + SQRT_2_OVER_PI * (s + 3.0 * GELU_CUBIC * s * x * x))
         return dx
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_llm.ops.base import Op, Piece
+from tinygrad_llm.ops.precision import narrow, wide
 
 
 class GetItem(Op):
@@ -69,9 +70,9 @@ class ScatterAdd(Op):
 
     @staticmethod
     def forward(xp, x, index, source, *, axis):
-        y = x.copy()
+        y = wide(x.copy())
         xp.add.at(y, along_axis(xp, index, axis), source)
-        return y, (index, axis)
+        return narrow(y, x), (index, axis)
 
     @staticmethod
     def backward(xp, g, saved, needs):

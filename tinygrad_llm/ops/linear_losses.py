@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_llm.ops.base import Cached, Op
 from tinygrad_llm.ops.losses import scaled_sum
+from tinygrad_llm.ops.precision import narrow, wide
 
 
 class Head(NamedTuple):
@@ -27,7 +28,8 @@ class LinearCrossEntropy(Op):
     The result is the rows l, or scale·Σ l where a `scale` is given: 1/N makes it the mean. Only
     `chunk` rows have logits at a time, in forward and in backward. Of scale·Σ l the gradients are
     the same for every g but for that factor: those that `ahead` names are computed in forward,
-    while a chunk's logits are there, which saves backward from making them again.
+    while a chunk's logits are there, which saves backward from making them again. Of float16 all
+    is computed in float32, for the sums are made before they are scaled.
     Shapes: x (N, D), w (D, V), or (V, D) if `transposed`, b (V,) or None, target (N,) integers in
     0 … V−1, l (N,).
     """
@@ -37,41 +39,48 @@ class LinearCrossEntropy(Op):
     @staticmethod
     def forward(xp, x, w, b, target, *, scale, label_smoothing, transposed, chunk, ahead):
         classes = xp.arange(w.shape[0 if transposed else 1])
-        head = Head(w, b, classes, label_smoothing, transposed)
+        head = _head(w, b, classes, label_smoothing, transposed)
         ls, sums = [], _NOTHING
         ahead = ahead if scale is not None else (False,) * 3
         for rows in _chunks(len(x), chunk):
-            z = _shifted_logits(x[rows], head)
+            part = wide(x[rows])
+            z = _shifted_logits(part, head)
             e = xp.exp(z)
             total = e.sum(axis=1, keepdims=True)
             ls.append(_losses(xp, z, total, target[rows], label_smoothing))
             if True in ahead:
                 dz = _dlogits(e, total, target[rows], head)
-                sums = _with_chunk(sums, x[rows], dz, head, ahead)
+                sums = _with_chunk(sums, part, dz, head, ahead)
         l = xp.concatenate(ls)
         kept = Cached(sums) if True in ahead else None
         saved = x, w, b, target, classes, kept, scale, label_smoothing, transposed, chunk
-        return (l if scale is None else scaled_sum(xp, l, scale)), saved
+        return narrow(l if scale is None else scaled_sum(l, scale), x), saved
 
     @staticmethod
     def backward(xp, g, saved, needs):
         x, w, b, target, classes, sums, scale, smoothing, transposed, chunk = saved
+        g = wide(g)
         if sums is None:
-            head, sums = Head(w, b, classes, smoothing, transposed), _NOTHING
+            head, sums = _head(w, b, classes, smoothing, transposed), _NOTHING
             for rows in _chunks(len(x), chunk):
-                e = xp.exp(_shifted_logits(x[rows], head))
+                part = wide(x[rows])
+                e = xp.exp(_shifted_logits(part, head))
                 dz = _dlogits(e, e.sum(axis=1, keepdims=True), target[rows], head)
                 dz = dz * g[rows][:, None] if scale is None else dz
-                sums = _with_chunk(sums, x[rows], dz, head, needs)
+                sums = _with_chunk(sums, part, dz, head, needs)
         g = 1.0 if scale is None else g * scale
-        dx = xp.concatenate(sums[0]) * g if needs[0] else None
-        dw = sums[1] * g if needs[1] else None
-        db = sums[2] * g if needs[2] else None
+        dx = narrow(xp.concatenate(sums[0]) * g, x) if needs[0] else None
+        dw = narrow(sums[1] * g, w) if needs[1] else None
+        db = narrow(sums[2] * g, b) if needs[2] else None
         return dx, dw, db, None
 
 
 _NOTHING: tuple = ([], None, None)
 """The sums before the first chunk: dx in parts, dW and db in whole."""
+
+
+def _head(w, b, classes, smoothing: float, transposed: bool) -> Head:
+    return Head(wide(w), None if b is None else wide(b), classes, smoothing, transposed)
 
 
 def _chunks(rows: int, chunk: int) -> list[slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinygrad_llm.ops.base import Cached, Op
 from tinygrad_llm.ops.elementwise import minus_abs, stable_sigmoid
+from tinygrad_llm.ops.precision import narrow, total, wide
 from tinygrad_llm.ops.softmax import log_softmax
 
 
@@ -29,7 +30,7 @@ class CrossEntropy(Op):
         # Saved too, for backward may run on Tensors, and functional.arange makes CPU tensors only.
         classes = xp.arange(z.shape[-1])
         saved = z, target, counted, Cached(logp), classes, scale
-        return (l if scale is None else scaled_sum(xp, l, scale)), saved
+        return (l if scale is None else scaled_sum(l, scale)), saved
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -44,11 +45,9 @@ class CrossEntropy(Op):
         return dz, None, None
 
 
-def scaled_sum(xp, l, scale: float):
+def scaled_sum(l, scale: float):
     """scale·Σ l, with a sum that float16 could not hold taken in float32."""
-    if l.dtype.itemsize < 4:
-        return (l.sum(dtype=xp.float32) * scale).astype(l.dtype)
-    return l.sum() * scale
+    return narrow(wide(l).sum() * scale, l)
 
 
 class WeightedCrossEntropy(Op):
@@ -70,7 +69,7 @@ class WeightedCrossEntropy(Op):
         classes = xp.arange(z.shape[-1])
         logp = log_softmax(xp, z, -1)
         q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
-        l = -(q * xp.where(q == 0, 0.0, logp)).sum(axis=-1)
+        l = -total(q * xp.where(q == 0, 0.0, logp), axis=-1)
         return l, (z, target, weight, Cached(logp), classes, ignore_index, label_smoothing)
 
     @staticmethod
@@ -78,10 +77,10 @@ class WeightedCrossEntropy(Op):
         z, target, weight, logp, classes, ignore_index, label_smoothing = saved
         # Made a second time, for keeping q would hold as much memory as the logits do.
         q = target_distribution(target, weight, classes, z.dtype, ignore_index, label_smoothing)
-        total = q.sum(axis=-1, keepdims=True)
+        weight_sum = total(q, axis=-1, keepdims=True)
         if logp is None:  # NaN must not enter the tape: its derivative would be 0·NaN
-            logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)
-        dz = g[..., None] * (xp.where(total == 0, 0.0, xp.exp(logp) * total) - q)
+            logp = xp.log_softmax(xp.where(weight_sum == 0, 0.0, z), -1)
+        dz = g[..., None] * (xp.where(weight_sum == 0, 0.0, xp.exp(logp) * weight_sum) - q)
         return dz, None, None
 
 
@@ -93,7 +92,7 @@ class SoftCrossEntropy(Op):
     @staticmethod
     def forward(xp, z, t):
         logp = log_softmax(xp, z, -1)
-        l = -(t * xp.where(t == 0, 0.0, logp)).sum(axis=-1)
+        l = -total(t * xp.where(t == 0, 0.0, logp), axis=-1)
         return l, (z, t, Cached(logp))
 
     @staticmethod
@@ -101,7 +100,7 @@ class SoftCrossEntropy(Op):
         z, t, logp = saved
         logp = xp.log_softmax(z, -1) if logp is None else logp
         g = g[..., None]
-        dz = g * (xp.exp(logp) * t.sum(axis=-1, keepdims=True) - t) if needs[0] else None
+        dz = g * (xp.exp(logp) * total(t, axis=-1, keepdims=True) - t) if needs[0] else None
         dt = -g * logp if needs[1] else None
         return dz, dt
 

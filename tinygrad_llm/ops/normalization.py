@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tinygrad_llm.ops.base import Cached, Op
+from tinygrad_llm.ops.precision import narrow, wide
 
 
 class LayerNorm(Op):
@@ -13,39 +14,42 @@ class LayerNorm(Op):
     (G07, F76; Ba et al. 2016).
 
     The mean and s depend on x too: that is where the two means in dx come from. The variance is the
-    biased one. Without γ or β (None) it is 1 or 0.
+    biased one. Without γ or β (None) it is 1 or 0. Of float16 all is computed in float32: 1/s of a
+    constant row is 10⁶ where ε = 10⁻¹².
     Shapes: x (..., D), γ (D,), β (D,).
     """
 
     @staticmethod
     def forward(xp, x, weight, bias, *, eps):
-        mean, inverse = _moments(xp, x, eps)
-        y = x - mean
+        rows = wide(x)
+        mean, inverse = _moments(xp, rows, eps)
+        y = rows - mean
         y *= inverse
         if weight is not None:
             y *= weight
         if bias is not None:
             y += bias
-        return y, (x, weight, Cached(mean), Cached(inverse), eps)
+        return narrow(y, x), (x, weight, Cached(mean), Cached(inverse), eps)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         x, weight, mean, inverse, eps = saved
+        rows = wide(x)
+        g = wide(g)
         if mean is None:
-            mean = x.mean(axis=-1, keepdims=True)
-            inverse = 1.0 / xp.sqrt(((x - mean) * (x - mean)).mean(axis=-1, keepdims=True) + eps)
+            mean, inverse = _moments(xp, rows, eps)
         dx = dweight = dbias = None
         if needs[0] or needs[1]:
-            normed = (x - mean) * inverse
+            normed = (rows - mean) * inverse
         if needs[0]:
             h = _scaled(g, weight)
             shift = h.mean(axis=-1, keepdims=True)
             stretch = (h * normed).mean(axis=-1, keepdims=True)
-            dx = (h - shift - normed * stretch) * inverse
+            dx = narrow((h - shift - normed * stretch) * inverse, x)
         if needs[1]:
-            dweight = _row_sum(g * normed)
+            dweight = narrow(_row_sum(g * normed), x)
         if needs[2]:
-            dbias = _row_sum(g)
+            dbias = narrow(_row_sum(g), x)
         return dx, dweight, dbias
 
 
@@ -59,24 +63,28 @@ class RMSNorm(Op):
 
     @staticmethod
     def forward(xp, x, weight, *, eps):
-        inverse = _inverse_root(xp, x, eps)
-        y = x * inverse
+        rows = wide(x)
+        inverse = _inverse_root(xp, rows, eps)
+        y = rows * inverse
         if weight is not None:
             y *= weight
-        return y, (x, weight, Cached(inverse), eps)
+        return narrow(y, x), (x, weight, Cached(inverse), eps)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         x, weight, inverse, eps = saved
+        rows = wide(x)
+        g = wide(g)
         if inverse is None:
-            inverse = 1.0 / xp.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
-        normed = x * inverse
+            inverse = _inverse_root(xp, rows, eps)
+        normed = rows * inverse
         dx = dweight = None
         if needs[0]:
             h = _scaled(g, weight)
             dx = (h - normed * (h * normed).mean(axis=-1, keepdims=True)) * inverse
+            dx = narrow(dx, x)
         if needs[1]:
-            dweight = _row_sum(g * normed)
+            dweight = narrow(_row_sum(g * normed), x)
         return dx, dweight
 
 
@@ -131,24 +139,19 @@ class AddRMSNorm(Op):
 
 
 def _moments(xp, x, eps: float):
-    """(mean, 1/s) of LayerNorm, with squares that float16 could not hold taken in float32."""
-    if x.dtype.itemsize < 4:
-        mean, inverse = _moments(xp, x.astype(xp.float32), eps)
-        return mean.astype(x.dtype), inverse.astype(x.dtype)
+    """(mean, 1/s) of LayerNorm."""
     mean = x.mean(axis=-1, keepdims=True)
     centred = x - mean
     return mean, 1.0 / xp.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
 
 
 def _inverse_root(xp, x, eps: float):
-    """1/s of RMSNorm, with squares that float16 could not hold taken in float32."""
-    if x.dtype.itemsize < 4:
-        return _inverse_root(xp, x.astype(xp.float32), eps).astype(x.dtype)
+    """1/s of RMSNorm."""
     return 1.0 / xp.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
 
 
 def _scaled(x, weight):
-    return x if weight is None else x * weight
+    return x if weight is None else x * wide(weight)
 
 
 def _row_sum(x):

@@ -8,6 +8,7 @@ from string import ascii_letters
 from tinygrad_llm.ops.base import Cached, Op, broadcast_clash
 from tinygrad_llm.ops.elementwise import GELU_CUBIC, SQRT_2_OVER_PI, SQRT_HALF
 from tinygrad_llm.ops.erf import erf
+from tinygrad_llm.ops.precision import narrow, total, wide
 
 
 class Matmul(Op):
@@ -67,7 +68,7 @@ class Linear(Op):
         rows = math.prod(x.shape[:-1])
         g = g.reshape(rows, w.shape[1])
         dw = x.reshape(rows, w.shape[0]).T @ g if needs[1] else None
-        db = g.sum(axis=0) if needs[2] else None
+        db = total(g, axis=0) if needs[2] else None
         return dx, dw, db
 
     @classmethod
@@ -144,8 +145,8 @@ def _gelu_slope(xp, z, cdf):
 
 def _gelu_tanh_slope(z, t):
     """The derivative of ½z(1 + t) in z."""
-    inner = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBIC * z * z)
-    return 0.5 * (1.0 + t + z * (1.0 - t * t) * inner)
+    s = z * (1.0 - t * t)  # far out it is 0, and stays so: z² may be ∞ there
+    return 0.5 * (1.0 + t + SQRT_2_OVER_PI * (s + 3.0 * GELU_CUBIC * s * z * z))
 
 
 class Einsum(Op):
@@ -184,7 +185,8 @@ class Einsum(Op):
 def _einsum(xp, letters, operands):
     """xp.einsum by lists of letters; more than one operand goes through matrix products."""
     subscripts = ",".join(letters[:-1]) + "->" + letters[-1]
-    return xp.einsum(subscripts, *operands, optimize=len(operands) > 1)
+    y = xp.einsum(subscripts, *map(wide, operands), optimize=len(operands) > 1)
+    return narrow(y, operands[0])
 
 
 def _plan(xp, i: int, operands, terms: list[str], output: str):

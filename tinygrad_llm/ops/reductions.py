@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from tinygrad_llm.ops.base import Op, count_of, kept_shape
+from tinygrad_llm.ops.precision import narrow, total, wide
 
 
 class Sum(Op):
@@ -15,7 +16,7 @@ class Sum(Op):
 
     @staticmethod
     def forward(xp, x, *, axis, keepdims=False):
-        return x.sum(axis=axis, keepdims=keepdims), (x.shape, axis)
+        return total(x, axis, keepdims), (x.shape, axis)
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -45,7 +46,7 @@ class Var(Op):
 
     @staticmethod
     def forward(xp, x, *, axis, ddof=0, keepdims=False):
-        return _variance(x, axis, ddof, keepdims), (x, axis, ddof)
+        return narrow(_variance(x, axis, ddof, keepdims), x), (x, axis, ddof)
 
     @staticmethod
     def backward(xp, g, saved, needs):
@@ -61,7 +62,7 @@ class Std(Op):
 
     @staticmethod
     def forward(xp, x, *, axis, ddof=0, keepdims=False):
-        y = xp.sqrt(_variance(x, axis, ddof, keepdims))
+        y = narrow(xp.sqrt(_variance(x, axis, ddof, keepdims)), x)
         return y, (x, y, axis, ddof)
 
     @staticmethod
@@ -104,7 +105,7 @@ class Max(Op):
         x, y, axis = saved
         kept = kept_shape(x.shape, axis)
         ties = x == y.reshape(kept)
-        share = g.reshape(kept) / ties.sum(axis=axis, keepdims=True).astype(g.dtype)
+        share = narrow(wide(g.reshape(kept)) / ties.sum(axis=axis, keepdims=True), g)
         dx = xp.where(ties, share, 0.0)
         return dx
 
@@ -126,8 +127,8 @@ class LogSumExp(Op):
     def forward(xp, x, *, axis, keepdims=False):
         top = x.max(axis=axis, keepdims=True)
         shift = xp.where(xp.isfinite(top), top, 0.0)
-        total = xp.exp(x - shift).sum(axis=axis, keepdims=True)
-        y = xp.log(xp.where(total == 0, 1.0, total)) + top  # total is 0 only where top is −∞
+        s = wide(xp.exp(x - shift)).sum(axis=axis, keepdims=True)
+        y = narrow(xp.log(xp.where(s == 0, 1.0, s)) + top, x)  # s is 0 only where top is −∞
         if not keepdims:
             y = y.reshape([n for i, n in enumerate(x.shape) if i not in axis])
         return y, (x, y, axis)
@@ -146,7 +147,8 @@ class Norm(Op):
 
     @staticmethod
     def forward(xp, x, *, axis, keepdims=False):
-        y = xp.sqrt((x * x).sum(axis=axis, keepdims=keepdims))
+        w = wide(x)
+        y = narrow(xp.sqrt((w * w).sum(axis=axis, keepdims=keepdims)), x)
         return y, (x, y, axis)
 
     @staticmethod
@@ -164,16 +166,17 @@ class Cumsum(Op):
 
     @staticmethod
     def forward(xp, x, *, axis):
-        return x.cumsum(axis=axis), (axis,)
+        return narrow(wide(x).cumsum(axis=axis), x), (axis,)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         (axis,) = saved
-        dx = xp.flip(xp.flip(g, axis).cumsum(axis=axis), axis)
+        dx = narrow(xp.flip(wide(xp.flip(g, axis)).cumsum(axis=axis), axis), g)
         return dx
 
 
 def _variance(x, axis: tuple[int, ...], ddof: int, keepdims: bool):
+    x = wide(x)
     centred = x - x.mean(axis=axis, keepdims=True)
     return (centred * centred).sum(axis=axis, keepdims=keepdims) / (count_of(x.shape, axis) - ddof)
 

@@ -12,9 +12,8 @@ def add_rows(xp: Any, buffer: Array, ids: Array, rows: Array) -> None:
     −V … V−1, rows (N, ...).
 
     In the order of their ids, rows of one id are neighbours. They are added in pairs until each id
-    has one row left: log₂ of the most repeats is the number of rounds, and a row is read about
-    twice in all. Less is rounded away than by adding one row after another, and the result is the
-    same every time.
+    has one row left: log₂ of the most repeats is the number of rounds. Less is rounded away than by
+    adding one row after another, and the result is the same every time.
     """
     ids = xp.arange(len(buffer))[ids]  # −1 is the last row
     order = ids.argsort(kind="stable")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from tinygrad_llm.backend.devices import device_of, put
 from tinygrad_llm.ops.base import Op
+from tinygrad_llm.ops.precision import total
 
 
 class Reshape(Op):
@@ -211,7 +212,7 @@ class Repeat(Op):
     def backward(xp, g, saved, needs):
         shape, repeats, axis = saved
         rows = (*shape[: axis + 1], repeats, *shape[axis + 1 :])
-        dx = g.reshape(rows).sum(axis=axis + 1)
+        dx = total(g.reshape(rows), axis + 1)
         return dx
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygrad_llm.ops.base import Op
+from tinygrad_llm.ops.precision import narrow, total, wide
 
 
 class Softmax(Op):
@@ -11,14 +12,14 @@ class Softmax(Op):
 
     @staticmethod
     def forward(xp, x, *, axis):
-        e = xp.exp(x - x.max(axis=axis, keepdims=True))
-        y = e / e.sum(axis=axis, keepdims=True)
+        e = wide(xp.exp(x - x.max(axis=axis, keepdims=True)))
+        y = narrow(e / e.sum(axis=axis, keepdims=True), x)
         return y, (y, axis)
 
     @staticmethod
     def backward(xp, g, saved, needs):
         y, axis = saved
-        dx = y * (g - (g * y).sum(axis=axis, keepdims=True))
+        dx = y * (g - total(g * y, axis, keepdims=True))
         return dx
 
 
@@ -33,11 +34,11 @@ class LogSoftmax(Op):
     @staticmethod
     def backward(xp, g, saved, needs):
         y, axis = saved
-        dx = g - xp.exp(y) * g.sum(axis=axis, keepdims=True)
+        dx = g - xp.exp(y) * total(g, axis, keepdims=True)
         return dx
 
 
 def log_softmax(xp, x, axis):
     """ln softmax(x), finite for every finite x."""
     shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    return shifted - narrow(xp.log(wide(xp.exp(shifted)).sum(axis=axis, keepdims=True)), x)

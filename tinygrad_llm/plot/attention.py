@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.plot.fonts import advice, readable
-from tinygrad_llm.plot.style import footnote, inches, look
-from tinygrad_llm.plot.values import Numbers, floats
+from tinygrad_llm.plot.style import footnote, grid, inches, look, panels
+from tinygrad_llm.plot.values import Numbers, by_name, floats
 
 MOST_MAPS, MOST_TOKENS = 48, 64
 """More than this in one figure nobody reads."""
@@ -27,35 +27,32 @@ def attention_maps(
     maps: name of the panel, such as its layer and head -> weights (T, S), from 0 (white) to 1
         (dark) in all panels. queries: T names of tokens; keys: S of them, the queries if not said.
     columns: panels in a row.
-    Returns the figure. Raises ValueError for no maps or more than 48, more than 64 tokens, weights
+    Returns the figure. Raises TypeError for maps that are no dict and columns that are no integer,
+    ValueError for no maps or more than 48, more than 64 tokens, weights
     of another shape than the names, and weights outside 0 … 1.
     """
-    import matplotlib.pyplot as plt
-
     rows = [readable(str(token)) for token in queries]
     names = rows if keys is None else [readable(str(token)) for token in keys]
-    weights = {name: _checked(name, each, (len(rows), len(names))) for name, each in maps.items()}
+    given = by_name("attention_maps: maps", maps)
+    weights = {name: _checked(name, each, (len(rows), len(names))) for name, each in given.items()}
     few = all(0 < len(tokens) <= MOST_TOKENS for tokens in (rows, names))
     if not (few and 0 < len(weights) <= MOST_MAPS):
         raise ValueError(
             f"attention_maps: {len(weights)} maps of {len(rows)} by {len(names)} tokens: expected "
             f"1 to {MOST_MAPS} maps of at most {MOST_TOKENS} tokens"
         )
-    columns = max(1, min(columns, len(weights)))
-    shape = (-(-len(weights) // columns), columns)
+    shape = grid("attention_maps", len(weights), columns)
     with look():
-        figure, grid = plt.subplots(
-            *shape, squeeze=False, layout="constrained", figsize=_size(shape, rows, names, title)
-        )
-        for axes in grid.flat[len(weights) :]:
-            axes.axis("off")
-        for axes, (name, each) in zip(grid.flat, weights.items()):
+        figure, places = panels(shape, len(weights), _size(shape, rows, names, title))
+        for axes, (name, each) in zip(places, weights.items()):
             drawn = axes.imshow(each, cmap="Blues", vmin=0.0, vmax=1.0)
             axes.set_title(readable(name))
             _name_tokens(axes, rows, names)
-        figure.colorbar(drawn, ax=grid, label="weight", shrink=0.6)
+        figure.colorbar(drawn, ax=places, label="weight", shrink=0.6)
         figure.suptitle(readable(title))
-        rule = "Row: the token that asks. Column: the token that is asked. Each row sums to 1."
+        rule = "Row: the token that asks. Column: the token that is asked."
+        if all(np.allclose(each.sum(axis=1), 1.0, atol=1e-3) for each in weights.values()):
+            rule += " Each row sums to 1."
         footnote(figure, rule, advice(title, *weights, *rows, *names))
     return figure
 

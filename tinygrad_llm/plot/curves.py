@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from tinygrad_llm.plot.fonts import advice, readable
-from tinygrad_llm.plot.style import COLOURS, DASHES, footnote, look
+from tinygrad_llm.plot.style import COLOURS, DASHES, footnote, inches, look
 from tinygrad_llm.plot.values import Numbers, series
 
 SCORES = ("accuracy", "f1", "precision", "recall", "score")
 """A series with one of these in its name is a share from 0 to 1, and the higher the better."""
+
+WIDE = 8.0
+"""Inches: the width of a figure."""
 
 _BLACK = {"linestyle": "", "color": "black", "zorder": 3}
 
@@ -30,24 +33,28 @@ def curves(
     title: str,
     xlabel: str,
     ylabel: str,
-    log: bool = False,
+    log: bool | Literal["y"] = False,
     lowest: Sequence[str] = (),
     points: Mapping[str, tuple[Numbers, Numbers]] | None = None,
 ) -> Any:
-    """One line for each name in `lines`, all over the same x; both axes logarithmic with `log`.
+    """One line for each name in `lines`, all over the same x.
 
+    log: True for two logarithmic axes, "y" for one, on which decay by a factor is a straight line.
     lowest: names of the lines whose lowest point gets a dot.
     points: name → (x, y) of points that no line joins, in black: the first of the names gets dots,
         the second rings, the third triangles, and so on in turn.
-    What is no positive number leaves a gap on logarithmic axes. Returns the figure. Raises
-    ValueError for points with x and y of unequal lengths.
+    What is no positive number leaves a gap on logarithmic axes, and whole x have whole ticks.
+    Returns the figure. Raises ValueError for points with x and y of unequal lengths, and for
+    another `log`.
     """
     import matplotlib.pyplot as plt
 
+    if log not in (False, True, "y"):
+        raise ValueError(f"curves: log={log!r}: give True, False or 'y'")
     x, points = series(x, "x"), points or {}
     spots = [_series(name, pair) for name, pair in points.items()]
     with look():
-        figure, axes = plt.subplots(figsize=(8.0, 4.5), layout="constrained")
+        figure, axes = plt.subplots(figsize=(WIDE, 4.5), layout="constrained")
         for i, (name, line) in enumerate(lines.items()):
             y = _positive(series(line, name)) if log else series(line, name)
             _line(axes, i, x, y, name)
@@ -57,7 +64,9 @@ def curves(
             heights = _positive(spot.y) if log else spot.y
             axes.plot(spot.x, heights, label=readable(spot.name), **MARKS[i % len(MARKS)])
         if log:
-            axes.set(xscale="log", yscale="log")
+            axes.set(xscale="linear" if log == "y" else "log", yscale="log")
+        if axes.get_xscale() == "linear" and (x == np.rint(x)).all():
+            axes.locator_params(axis="x", integer=True)
         axes.set(title=readable(title), xlabel=readable(xlabel), ylabel=readable(ylabel))
         figure.legend(loc="outside right center")
         footnote(figure, advice(title, xlabel, ylabel, *lines, *points))
@@ -95,7 +104,7 @@ def training_curves(
     panels = [[s for s in everything if s.is_score == kind] for kind in (False, True)]
     panels = [panel for panel in panels if panel]
     with look():
-        size = (8.0, 1.4 + 2.4 * len(panels))
+        size = (WIDE, 1.4 + 2.4 * len(panels))
         figure, rows = plt.subplots(
             len(panels), squeeze=False, sharex=True, figsize=size, layout="constrained"
         )
@@ -131,7 +140,10 @@ def _panel(axes: Any, panel: list[_Series], log: bool) -> None:
         axes.set(ylabel="share", ylim=(-0.02, 1.02))
     else:
         axes.set(ylabel="loss", yscale="log" if log else "linear")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    names = [text for line in axes.get_legend_handles_labels()[1] for text in line.split("\n")]
+    fit = max(1, int(WIDE // (inches(*names) + 0.5)))
+    # Above the panel: beside it, long names would take its width.
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(fit, len(panel)))
 
 
 def _says(x: float, y: float, is_score: bool) -> str:

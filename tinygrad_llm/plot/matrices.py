@@ -9,8 +9,8 @@ import numpy as np
 
 from tinygrad_llm import metrics
 from tinygrad_llm.plot.fonts import advice, all_shown, readable
-from tinygrad_llm.plot.style import GREY, footnote, inches, look
-from tinygrad_llm.plot.values import Numbers, floats, host
+from tinygrad_llm.plot.style import GREY, footnote, grid, inches, look, panels
+from tinygrad_llm.plot.values import Numbers, by_name, floats, host
 
 MOST_CLASSES, MOST_PICTURES, MOST_TABLES = 40, 200, 12
 """More than this in one figure nobody reads."""
@@ -47,6 +47,8 @@ def _counts(true: Numbers, predicted: Numbers, classes: int | None) -> np.ndarra
     least = min(values.min(initial=0) for values in (true, predicted))
     most = max(values.max(initial=0) for values in (true, predicted))
     count = most + 1 if classes is None else classes
+    if not count and classes is not None:
+        raise ValueError("confusion_matrix: labels are empty: give a name for each class")
     if not count <= MOST_CLASSES:
         raise ValueError(f"confusion_matrix: {count} classes (at most {MOST_CLASSES})")
     if least < 0 or most >= count:
@@ -142,24 +144,18 @@ def images(
     Returns the figure. Raises ValueError for other shapes, no pictures or more than 200, and for
     another number of titles than of pictures.
     """
-    import matplotlib.pyplot as plt
-
     stack = _pictures(pictures)
     if titles is not None and len(titles) != len(stack):
         raise ValueError(f"images: {len(titles)} titles for {len(stack)} pictures")
-    columns = max(1, min(columns, len(stack)))
-    rows = -(-len(stack) // columns)
+    shape = rows, columns = grid("images", len(stack), columns)
     finite = stack[np.isfinite(stack)]
     scale = {"vmin": finite.min(), "vmax": finite.max()} if finite.size else {}
     with look():
         wide = max(0.2 + 0.85 * columns, inches(title, size=11))
         size = (wide, 0.1 + 0.3 * bool(title) + (0.85 if titles is None else 1.05) * rows)
-        figure, grid = plt.subplots(
-            rows, columns, squeeze=False, figsize=size, layout="constrained"
-        )
-        for axes in grid.flat:
+        figure, places = panels(shape, len(stack), size)
+        for i, (axes, picture) in enumerate(zip(places, stack)):
             axes.axis("off")
-        for i, (axes, picture) in enumerate(zip(grid.flat, stack)):
             axes.imshow(picture, cmap="gray_r", **scale)
             if titles is not None:
                 axes.set_title(readable(str(titles[i])), fontsize=8)
@@ -198,28 +194,22 @@ def heat_maps(
     the positive ones red. NaN and infinities are grey. Returns the figure.
     Raises ValueError for no tables or more than 12, and for what is no table.
     """
-    import matplotlib.pyplot as plt
-
-    found = {name: _table(values, name) for name, values in tables.items()}
+    given = by_name("heat_maps: tables", tables)
+    found = {name: _table(values, name) for name, values in given.items()}
     if not 0 < len(found) <= MOST_TABLES:
         raise ValueError(f"heat_maps: {len(found)} tables: expected 1 to {MOST_TABLES}")
-    columns = max(1, min(columns, len(found)))
-    rows = -(-len(found) // columns)
+    shape = rows, columns = grid("heat_maps", len(found), columns)
+    scale = _scale(list(found.values()))
     with look():
         wide = max(0.8 + 2.6 * columns, inches(title, size=11), 4.5)
-        figure, grid = plt.subplots(
-            rows, columns, squeeze=False, layout="constrained", figsize=(wide, 0.8 + 2.6 * rows)
-        )
-        for axes in grid.flat[len(found) :]:
-            axes.axis("off")
-        scale = _scale(list(found.values()))
-        for axes, (name, values) in zip(grid.flat, found.items()):
+        figure, places = panels(shape, len(found), (wide, 0.8 + 2.6 * rows))
+        for axes, (name, values) in zip(places, found.items()):
             drawn = axes.imshow(values, aspect="auto", interpolation="nearest", **scale)
             axes.set(title=readable(name), xlabel=readable(xlabel), ylabel=readable(ylabel))
             axes.locator_params(integer=True, nbins=6)
             axes.set_facecolor(NO_NUMBER)
             axes.grid(visible=False)
-        figure.colorbar(drawn, ax=grid, label=readable(label), shrink=0.8)
+        figure.colorbar(drawn, ax=places, label=readable(label), shrink=0.8)
         figure.suptitle(readable(title))
         grey = any(not np.isfinite(values).all() for values in found.values())
         said = "Grey: no finite number." if grey else ""
@@ -238,6 +228,8 @@ def _table(values: Numbers, name: str) -> np.ndarray:
 def _scale(tables: Sequence[np.ndarray]) -> dict[str, Any]:
     """The colours of all panels, and the numbers at their two ends."""
     values = np.concatenate([table[np.isfinite(table)] for table in tables])
-    most = np.abs(values).max(initial=0.0) or 1.0
+    most = float(np.abs(values).max(initial=0.0)) or 1.0
     signed = bool((values < 0).any())
+    if signed and 2.0 * most == np.inf:
+        raise ValueError(f"heat_maps: from {-most:g} to {most:g} there is no scale: divide them")
     return {"cmap": "RdBu_r" if signed else "Blues", "vmin": -most if signed else 0.0, "vmax": most}

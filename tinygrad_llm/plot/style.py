@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 import unicodedata
 from contextlib import AbstractContextManager
@@ -54,6 +55,29 @@ def shades(count: int) -> list[Any]:
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return [matplotlib.colormaps["cividis"](0.9 * i / (count - 1)) for i in range(count)]
+
+
+def grid(name: str, count: int, columns: Any) -> tuple[int, int]:
+    """Rows and columns of `count` panels, so many columns at most. `name`: who draws them.
+
+    Raises TypeError for columns that are no integer.
+    """
+    try:
+        columns = max(1, min(operator.index(columns), count))
+    except TypeError as error:
+        raise TypeError(f"{name}: columns must be an integer, not {columns!r}") from error
+    return -(-count // columns), columns
+
+
+def panels(shape: tuple[int, int], count: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
+    """A figure of `size` inches with a grid of axes, and the first `count` of them, row by row; the
+    others are not seen."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(*shape, squeeze=False, layout="constrained", figsize=size)
+    for spare in axes.flat[count:]:
+        spare.axis("off")
+    return figure, list(axes.flat[:count])
 
 
 def inches(*lines: str, size: float = 9) -> float:

@@ -22,7 +22,8 @@ def profile(table: Any, title: str = "Time by op") -> Any:
     import matplotlib.pyplot as plt
 
     if not table.rows:
-        raise ValueError("profile: the table has no rows: draw it after its block has ended")
+        why = "no op ran in its block" if table.seconds else "draw it after its block has ended"
+        raise ValueError(f"profile: the table has no rows: {why}")
     bars = _bars(table)
     longest = max(map(sum, bars.values()))
     with look():

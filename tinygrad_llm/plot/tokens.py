@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from math import isfinite
 from typing import Any, NamedTuple
 
 from tinygrad_llm.plot.fonts import advice, families, readable
 from tinygrad_llm.plot.style import COLOURS, DASHES, GREY, footnote, inches, look
-from tinygrad_llm.plot.values import Numbers, series
+from tinygrad_llm.plot.values import Numbers, by_name, series
 
 TINTS = ("#BBD9EE", "#FAD7A8", "#BEE5CF", "#EBCFE0")
 """Fills of neighbouring pieces, in turn: light enough for black text."""
@@ -50,6 +51,7 @@ def pieces(
     """
     import matplotlib.pyplot as plt
 
+    cuts = by_name("pieces: cuts", cuts)
     if not cuts:
         raise ValueError("pieces: there is no row; give at least one tokenizer's pieces")
     written = {name: [_shown(piece) for piece in row] for name, row in cuts.items()}
@@ -89,13 +91,24 @@ def _place(texts: Sequence[str], name: str) -> list[_Placed]:
         raise ValueError(f"pieces: {name!r} has {len(texts)} pieces (at most {MOST_PIECES})")
     placed: list[_Placed] = []
     x, line = 0.0, 0
-    for text in map(readable, texts):
+    for text in map(_shortened, map(readable, texts)):
         width = max(inches(text, size=_SIZE), 0.05) + 2 * _PAD
         if x and x + width > ROOM:
             x, line = 0.0, line + 1
         placed.append(_Placed(text, x, width, line))
         x += width
     return placed
+
+
+def _shortened(text: str) -> str:
+    """With "…" for what a line has no room for."""
+    most = ROOM - 2 * _PAD
+    if inches(text, size=_SIZE) <= most:
+        return text
+    text = text[: int(most / inches("x", size=_SIZE))]
+    while inches(text + "…", size=_SIZE) > most:
+        text = text[:-1]
+    return text + "…"
 
 
 def _draw_row(axes: Any, left: float, top: float, row: Sequence[_Placed], unknown: str) -> None:
@@ -135,17 +148,22 @@ def by_vocabulary(
     panels: the name of a panel -> the name of a line -> (sizes, values). The sizes stand on a
         logarithmic axis. Lines of one name look alike in all panels; a line that others cover
         is seen behind them, for it is wider; one of a single size is a point, with its name.
-    share: the values are shares, on an axis from 0 % to 100 %; else from 0 on.
+    share: the values are shares, on an axis from 0 % to 100 %; else from 0 on, or from the least
+        value below it.
     Returns the figure. Raises ValueError for no panels, a line with sizes and values of unequal
     numbers, and sizes that are not positive.
     """
     import matplotlib.pyplot as plt
 
+    panels = {
+        name: by_name(f"by_vocabulary: panel {name}", lines)
+        for name, lines in by_name("by_vocabulary: panels", panels).items()
+    }
     if not panels:
         raise ValueError("by_vocabulary: there is no panel; give at least one")
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     with look():
-        size = (1.6 + 3.1 * len(panels) + inches(*names), 4.0)
+        size = (1.6 + 3.1 * len(panels) + inches(*names), max(4.0, 0.6 + 0.2 * len(names)))
         figure, grid = plt.subplots(
             1, len(panels), squeeze=False, sharey=True, figsize=size, layout="constrained"
         )
@@ -156,6 +174,8 @@ def by_vocabulary(
             _name_points(axes, lines)
             axes.set(xscale="log", title=readable(panel), xlabel="tokens in the vocabulary")
             _scale(axes, share)
+        if not share:
+            grid[0, 0].set_ylim(bottom=_bottom(grid[0]))
         grid[0, 0].set_ylabel(readable(ylabel))
         figure.suptitle(readable(title))
         figure.legend([handles[name] for name in names], map(readable, names), loc="outside right")
@@ -196,5 +216,9 @@ def _scale(axes: Any, share: bool) -> None:
     if share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         axes.set_ylim(0, 1)
-    else:
-        axes.set_ylim(bottom=0)
+
+
+def _bottom(every: Sequence[Any]) -> float:
+    """Where the axis of values begins: at 0, or a little below the least value."""
+    values = (y for axes in every for line in axes.lines for y in line.get_ydata() if isfinite(y))
+    return 1.05 * min([0.0, *values])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,13 @@ from tinygrad_llm.tensor import Tensor
 
 Numbers = Any
 """A number, nested sequences of numbers, a NumPy or CuPy array, or a Tensor; lists of them too."""
+
+
+def by_name(what: str, values: Any) -> dict[str, Any]:
+    """A dict whose keys are texts; TypeError, which says `what` it is, for what is no dict."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what}: give a dict, name -> value, not a {type(values).__name__}")
+    return {str(name): value for name, value in values.items()}
 
 
 def host(values: Numbers, name: str) -> np.ndarray:

@@ -41,24 +41,30 @@ FAR = 300.0
 def check_override(name: str) -> float:
     """Check the override of the op `name` on every call of its samples; the share that it took.
 
-    Raises GradientError at the first wrong value, and for memory that it shares or changes; another
-    exception only when no other call shows one. ValueError for an op without an override.
+    Raises GradientError at the first wrong value, for memory that it shares or changes, and where
+    it leaves everything to the reference; another exception only when no other call shows one.
+    ValueError for an op without an override.
     """
     if name not in OVERRIDES:
         raise ValueError(f"check_override: {name!r} has none: see backend.cpu")
-    took, crash = [], None
+    took: dict[str, list[bool]] = {"its samples": [], "far out": []}
+    crash = None
     for call in (call for sample in samples_of(name) for call in sample.calls()):
         try:
             with small_tiles():
-                took.append(check_call(OPS[name], OVERRIDES[name], call))
-                check_call(OPS[name], OVERRIDES[name], _far(call), near_1=False)
+                took["its samples"].append(check_call(OPS[name], OVERRIDES[name], call))
+                far = check_call(OPS[name], OVERRIDES[name], _far(call), near_1=False)
+                took["far out"].append(far)
         except GradientError:
             raise
         except Exception as error:  # a crash has to wait: another call may show a wrong value
             crash = crash or error
     if crash is not None:
         raise crash
-    return float(np.mean(took))
+    for where, taken in took.items():
+        if not any(taken):
+            raise GradientError(f"{PREFIX}{name}: takes no call, {where}", "input 0", 0)
+    return float(np.mean(took["its samples"]))
 
 
 def _far(call: Call) -> Call:
@@ -84,10 +90,27 @@ def _texts(d: Drawer) -> Call:
     return Call((q, k, d.array((texts, heads, keys, 3), size=3), mask), None, constants)
 
 
+def _large(d: Drawer) -> Call:
+    """A head for which, far out, log₂e times the largest logit does not fit into float32."""
+    constants = {
+        "scale": d.choice(None, 0.5),
+        "label_smoothing": 0.0,
+        "transposed": False,
+        "chunk": 2,
+        "ahead": (True, True, False),
+    }
+    return Call(
+        (np.array([[2e38 / FAR], [1.0]]), np.array([[0.1, 0.0, 1.2]]), None, np.array([0, 1])),
+        None,
+        constants,
+    )
+
+
 FURTHER = {
     "scaleddotproductattention": Sample(
         "scaleddotproductattention", "texts", _texts, 30, False, False, False
-    )
+    ),
+    "linearcrossentropy": Sample("linearcrossentropy", "large", _large, 2, False, False, False),
 }
 """Samples beside those of the ops, of which few are what the override takes."""
 

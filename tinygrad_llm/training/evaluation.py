@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_llm.backend import to_host
-from tinygrad_llm.graph import no_grad
-from tinygrad_llm.nn import Module
+from tinygrad_llm.nn import Module, evaluating
 from tinygrad_llm.training.batches import IGNORED, Batch, Result, count_targets, labels_of
 
 Metrics = dict[str, float]
@@ -24,19 +22,6 @@ class Predictions(NamedTuple):
     predictions: np.ndarray
     labels: np.ndarray | None
     metrics: Metrics
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Within the block dropout is off and there is no tape; afterwards each module is as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        with no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def evaluate(

@@ -23,7 +23,7 @@ from tinygrad_llm.training.batches import (
 )
 from tinygrad_llm.training.callbacks import Callback, Progress
 from tinygrad_llm.training.estimate import estimate
-from tinygrad_llm.training.evaluation import ComputeMetrics, evaluating
+from tinygrad_llm.training.evaluation import ComputeMetrics
 from tinygrad_llm.training.evaluator import Evaluator, as_dataset, same_data
 from tinygrad_llm.training.interrupt import Interrupt, on_ctrl_c
 from tinygrad_llm.training.resume import check_saveable, chosen, resume, save, weights_of
@@ -166,7 +166,7 @@ class Trainer(Evaluator):
         """One batch of the evaluation, so that nothing in it goes wrong after an epoch."""
         batch = next(iter(self._loader(self.eval_dataset)))
         check_batch(self.model, batch, any_columns=own)
-        with evaluating(self.model), random.replay(random.state()):
+        with nn.evaluating(self.model), random.replay(random.state()):
             self._forward(batch)
 
     def _training_loader(self, shuffle: bool) -> data.DataLoader:

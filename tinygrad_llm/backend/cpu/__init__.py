@@ -5,11 +5,12 @@ What makes them faster: results are written where the inputs of the last step li
 arrays are worked on in tiles that stay in the cache, and sums are matrix products with ones.
 """
 
-from tinygrad_llm.backend.cpu import attention, gelu, head, linear, memory, norms
+from tinygrad_llm.backend.cpu import attention, gelu, head, linear, memory, norms, relu
 from tinygrad_llm.backend.overrides import Override
 
 OVERRIDES: dict[str, Override] = {
     "linear": Override(linear.forward, linear.backward),
+    "linearrelu": Override(relu.forward, relu.backward),
     "lineargelu": Override(gelu.forward, gelu.backward),
     "lineargelutanh": Override(gelu.forward_tanh, gelu.backward),
     "layernorm": Override(norms.layer_forward, norms.layer_backward),

@@ -1,11 +1,12 @@
 """Scaled dot-product attention, a few texts and queries at a time, without a pass for the maxima.
 
 Three things make it faster than the reference. e^s is 2^(s·log₂e), and the factor goes into q
-together with the scale: exp2 takes less time than exp. When all scores lie in a range
-that float32 can hold without it, no row maximum is taken away. And rows are not divided by their
-sums: the output (T, E) is, and in backward its gradient, which are smaller than (T, S).
+together with the scale: exp2 takes less time than exp. When all scores lie in a range that
+float32 can hold without it, no row maximum is taken away. And rows are not divided by their sums:
+the output (T, E) is, and in backward its gradient, which are smaller than (T, S).
 A tile's scores stay in the cache from the first product to the last; keys that no query of a tile
-may see are left out of its products.
+may see are left out of its products. Whether maxima are taken away is decided for a whole tile: the
+rounding of an output may depend on texts beside its own, and on keys that its query does not see.
 
 Letters as in the reference: H heads, T queries, S keys, K and E widths; B texts.
 """
@@ -21,14 +22,20 @@ import numpy as np
 from tinygrad_llm.backend.cpu import powers
 from tinygrad_llm.backend.cpu.sums import in_rows, of_rows
 from tinygrad_llm.backend.devices import Array
+from tinygrad_llm.backend.masks import causal_mask, scaled_mask
 from tinygrad_llm.backend.overrides import Cached
-from tinygrad_llm.backend.random import Draw, drop_units, keep_mask
+from tinygrad_llm.backend.random import Draw
 
 TILE = 1 << 18
 """Scores of a tile at most, 1 MB, where there are that many of one text."""
 
 QUERIES = 64
 """Queries of a tile at most, when the mask is causal: so few that keys are worth leaving out."""
+
+
+RANGE = 40.0
+"""Exponents between −RANGE and RANGE need no maximum taken away. Their powers, from 1e−12 to 1e12,
+meet values and gradients before they are divided by their sum: those may be as large as 1e20."""
 
 
 class Tile(NamedTuple):
@@ -82,7 +89,7 @@ def forward(
     """O = A V. Left to the reference: weights to return, heads that share keys, added masks."""
     if return_weights or not _has_form(q, k, mask):
         return NotImplemented
-    past = _past(q.shape[-2], k.shape[-2], offset) if causal else None
+    past = causal_mask(np, q.shape[-2], k.shape[-2], offset) if causal else None
     given, (q, k, v) = (q, k, v), map(_four_axes, (q, k, v))
     seen, dropped = _seen(mask, past, q, k), _dropout(q, k, p, draw)
     scaled, y = q * (scale / math.log(2.0)), _empty(q.shape, v.shape[3])
@@ -139,13 +146,6 @@ def _four_axes(x: Array) -> Array:
     return x.reshape((1,) * (4 - x.ndim) + x.shape)
 
 
-def _past(queries: int, keys: int, offset: int) -> Array | None:
-    """As in the reference: (T, S) booleans, key j is not beyond query i; None if none ever is."""
-    if offset >= keys - 1:
-        return None
-    return np.arange(keys) <= np.arange(queries)[:, None] + offset
-
-
 def _seen(mask: Array | None, past: Array | None, q: Array, k: Array) -> Array | None:
     """1 where a query may see a key, else 0, (B, H, T, S) by repetition; None if all see all."""
     if mask is None and past is None:
@@ -155,14 +155,8 @@ def _seen(mask: Array | None, past: Array | None, q: Array, k: Array) -> Array |
 
 
 def _dropout(q: Array, k: Array, p: float, draw: Draw | None) -> Array | None:
-    """The reference's mask, with the same bits: 0, or 1 / (1 − p)."""
-    if draw is None:
-        return None
-    keep = keep_mask(draw, (*q.shape[:3], k.shape[2]), p, "cpu").astype(np.float32)
-    share = 1.0 - drop_units(p) / 65536
-    if share:  # else all are 0
-        keep /= share
-    return keep
+    """The reference's mask (B, H, T, S)."""
+    return None if draw is None else scaled_mask(draw, (*q.shape[:3], k.shape[2]), p, q)
 
 
 def _tiles(q: Array, k: Array, causal: bool, offset: int) -> Iterator[Tile]:
@@ -179,7 +173,7 @@ def _tiles(q: Array, k: Array, causal: bool, offset: int) -> Iterator[Tile]:
 
 def _exp2(power: Array, seen: Array | None) -> None:
     """2^s in the place of s, 0 where a key is not seen; of rows out of range 2^(s − their max)."""
-    if not powers.within_range(power):
+    if not powers.within_range(power, RANGE):
         powers.shift(power, seen)
     np.exp2(power, out=power)
     if seen is not None:  # after exp2, which is slow for −∞

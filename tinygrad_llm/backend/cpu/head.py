@@ -15,6 +15,10 @@ from tinygrad_llm.backend.overrides import Cached
 
 LN_2 = math.log(2.0)
 
+RANGE = 60.0
+"""Exponents between −RANGE and RANGE need no maximum taken away: powers are divided by their sum
+before they meet anything else, and both are within what float32 holds."""
+
 
 class Head(NamedTuple):
     """Of the layer what all chunks need: w as (V, D) or (D, V), and b."""
@@ -39,7 +43,17 @@ class Sums(NamedTuple):
     """Room for one chunk's share of dw."""
 
 
-def forward(
+def forward(*arrays: Array, **constants: Any) -> Any:
+    """l = −Σ_c q_c·ln p_c of each row, or scale·Σ l; gradients of that together with it. Left to
+    the reference: logits so large that log₂e times as much, or x on the way to it, is ∞."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _forward(*arrays, **constants)
+    except FloatingPointError:
+        return NotImplemented
+
+
+def _forward(
     x: Array,
     w: Array,
     b: Array | None,
@@ -51,7 +65,6 @@ def forward(
     chunk: int,
     ahead: tuple[bool, ...],
 ) -> Any:
-    """l = −Σ_c q_c·ln p_c of each row, or scale·Σ l; gradients of that together with it."""
     head = Head(w, b, label_smoothing, transposed)
     if not len(x) or not head.classes:
         return NotImplemented
@@ -114,21 +127,26 @@ def _nothing_yet(x: Array, head: Head, needs: tuple[bool, ...]) -> Sums:
 
 
 def _shifted(x: Array, head: Head, room: Array) -> Array:
-    """log₂e·z for the rows of a chunk, minus the maximum of each row if they are out of range."""
+    """log₂e·z for the rows of a chunk, minus the maximum of each row if they are out of range.
+
+    Raises FloatingPointError where there is no finite maximum.
+    """
     z = room[: len(x)]
     np.matmul(x * (1.0 / LN_2), head.w.T if head.transposed else head.w, out=z)
     if head.b is not None:
         z += head.b * (1.0 / LN_2)
-    if not powers.within_range(z):
-        powers.shift(z)
+    if not powers.within_range(z, RANGE) and not powers.shift(z):
+        raise FloatingPointError
     return z
 
 
 def _chosen(z: Array, at: tuple, smoothing: float) -> Array:
-    """Σ_c q_c·z_c of each row, with z as it was before log₂e."""
+    """Σ_c q_c·z_c of each row, with z as it was before log₂e. Raises FloatingPointError for ∞."""
     chosen = z[at]
     if smoothing:
         chosen = chosen * (1.0 - smoothing) + z.mean(axis=1) * smoothing
+    if not np.isfinite(chosen).all():
+        raise FloatingPointError
     return chosen * LN_2
 
 

@@ -1,4 +1,4 @@
-"""Layer norm and RMS norm over the last axis: seven passes in backward, and row sums by BLAS."""
+"""Layer norm and RMS norm over the last axis: x̂ is kept for backward, and row sums are by BLAS."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from tinygrad_llm.backend.cpu.sums import in_rows, of_rows, over_rows
 from tinygrad_llm.backend.devices import Array
 from tinygrad_llm.backend.overrides import Cached
 
+FAR = 16.0
+"""A row whose mean is further from 0 than so many s: BLAS rounds a sum of D by up to D/32 ulps."""
+
 
 def layer_forward(x: Array, weight: Array | None, bias: Array | None, *, eps: float) -> Any:
     """y = γ·x̂ + β with x̂ = (x − mean x)/s, s = √(mean (x − mean x)² + ε)."""
     if not _has_form(x, weight, bias):
         return NotImplemented
-    y = np.empty(x.shape, np.float32)
-    ys, rows = in_rows(y), in_rows(x)
+    rows = in_rows(x)
     mean = of_rows(rows)
     mean /= rows.shape[1]
-    np.subtract(rows, mean, out=ys)
-    inverse = _inverse_root(ys, eps)
-    _finish(ys, inverse, weight, bias)
-    return y, (x, weight, Cached(mean), Cached(inverse), eps)
+    normed = np.subtract(rows, mean, order="C")
+    inverse = _inverse_root(normed, eps)
+    _centre(normed, mean, inverse, eps)
+    normed *= inverse
+    y = _scaled(normed, weight, bias).reshape(x.shape)
+    return y, (x, weight, Cached(normed), Cached(inverse), eps)
 
 
 def layer_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     """dx = (ĝ − mean ĝ − x̂·mean(ĝ·x̂))/s with ĝ = γ·g,  dγ = Σ g·x̂,  dβ = Σ g."""
-    x, weight, mean, inverse, _ = saved
+    _, weight, normed, inverse, _ = saved
     dx = dweight = dbias = None
     if needs[0] or needs[1]:
-        normed = in_rows(x) - mean
-        normed *= inverse
         dx, dweight = _backward(g, normed, weight, needs)
     if dx is not None:
         dxs = in_rows(dx)
@@ -47,8 +49,7 @@ def rms_forward(x: Array, weight: Array | None, *, eps: float) -> Any:
     if not _has_form(x, weight, None):
         return NotImplemented
     inverse = _inverse_root(in_rows(x), eps)
-    y = x.copy(order="C")
-    _finish(in_rows(y), inverse, weight, None)
+    y = _scaled(np.multiply(in_rows(x), inverse, order="C"), weight, None).reshape(x.shape)
     return y, (x, weight, Cached(inverse), eps)
 
 
@@ -110,19 +111,28 @@ def _inverse_root(rows: Array, eps: float) -> Array:
     return np.reciprocal(squares, out=squares)
 
 
-def _finish(rows: Array, inverse: Array, weight: Array | None, bias: Array | None) -> None:
-    """rows become γ·rows/s + β."""
-    rows *= inverse
-    if weight is not None:
-        rows *= weight
+def _centre(rows: Array, mean: Array, inverse: Array, eps: float) -> None:
+    """Take the mean of rows − mean away too, and with it what BLAS rounded, where that shows; their
+    1/s is put into `inverse`."""
+    far = (np.abs(mean * inverse) > FAR).nonzero()[0]
+    if far.size:
+        rest = rows[far]
+        rest -= of_rows(rest) / rest.shape[1]
+        rows[far], inverse[far] = rest, _inverse_root(rest, eps)
+
+
+def _scaled(normed: Array, weight: Array | None, bias: Array | None) -> Array:
+    """γ·x̂ + β, in memory of its own."""
+    y = normed.copy() if weight is None else normed * weight
     if bias is not None:
-        rows += bias
+        y += bias
+    return y
 
 
 def _backward(
     g: Array, normed: Array, weight: Array | None, needs: tuple[bool, ...]
 ) -> tuple[Array | None, Array | None]:
-    """(ĝ − x̂·mean(ĝ·x̂), Σ g·x̂), the first without its 1/s; `normed`, x̂ (N, D), is used up.
+    """(ĝ − x̂·mean(ĝ·x̂), Σ g·x̂), the first without its 1/s; `normed` is x̂ (N, D).
 
     The mean of ĝ·x̂ is a product of g·x̂ with γ, and g·x̂ is there for dγ already.
     """
@@ -132,9 +142,9 @@ def _backward(
     dweight = over_rows(dxs) if needs[1] else None
     if not needs[0]:
         return None, dweight
-    normed *= _mean_product(dxs, weight)
+    along = normed * _mean_product(dxs, weight)
     np.multiply(gs, 1.0 if weight is None else weight, out=dxs)
-    dxs -= normed
+    dxs -= along
     return dx, dweight
 
 

@@ -1,4 +1,4 @@
-"""Sums as products with ones: BLAS adds up three to five times as fast as NumPy does."""
+"""Sums as products with ones: BLAS adds up faster than NumPy does."""
 
 from __future__ import annotations
 

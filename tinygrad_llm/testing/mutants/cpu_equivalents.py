@@ -51,14 +51,18 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
         ),
     ],
     "shift": [
+        *(
+            ("return bool(finite.all())", changed, "asked is only whether it is true")
+            for changed in ("return -bool(finite.all())", "return 2.0 * bool(finite.all())")
+        ),
         (
-            "top[~np.isfinite(top)] = 0.0",
-            "top[~np.isfinite(top)] = 1.0",
+            "top[~finite] = 0.0",
+            "top[~finite] = 1.0",
             "such a row is all −∞, and stays so, or has NaN or ∞ and becomes NaN",
         ),
         (
-            "top[~np.isfinite(top)] = 0.0",
-            "top[~np.isfinite(top)] = -1.0",
+            "top[~finite] = 0.0",
+            "top[~finite] = -1.0",
             "such a row is all −∞, and stays so, or has NaN or ∞ and becomes NaN",
         ),
     ],

@@ -68,13 +68,13 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "WeightedCrossEntropy.backward": [
         (
-            "logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)",
-            "logp = xp.log_softmax(xp.where(total == 0, 1.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(weight_sum == 0, 0.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(weight_sum == 0, 1.0, z), -1)",
             "where Σq = 0, dz is 0 for every finite row",
         ),
         (
-            "logp = xp.log_softmax(xp.where(total == 0, 0.0, z), -1)",
-            "logp = xp.log_softmax(xp.where(total == 0, -1.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(weight_sum == 0, 0.0, z), -1)",
+            "logp = xp.log_softmax(xp.where(weight_sum == 0, -1.0, z), -1)",
             "where Σq = 0, dz is 0 for every finite row",
         ),
     ],
@@ -265,6 +265,13 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "one more factor of ones changes no product",
         ),
     ],
+    "narrow": [
+        (
+            "return y if y.dtype == like.dtype else y.astype(like.dtype)",
+            "return y.astype(like.dtype)",
+            "a conversion into the dtype that it has: cost",
+        ),
+    ],
     "unbroadcast": [
         (
             "repeated = [i for i, n in enumerate(shape, new) if n == 1 and g.shape[i] != 1]",
@@ -272,13 +279,13 @@ _LISTED: dict[str, list[tuple[str, str, str]]] = {
             "a sum over an axis of size 1 is its element",
         ),
         (
-            "return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g",
-            "return g.sum(axis=axes, keepdims=True).reshape(shape)",
+            "return precision.total(g, axes, keepdims=True).reshape(shape) if axes else g",
+            "return precision.total(g, axes, keepdims=True).reshape(shape)",
             "a sum over no axis is g",
         ),
         (
-            "return g.sum(axis=axes, keepdims=True).reshape(shape) if axes else g",
-            "return g.sum(axis=axes, keepdims=False).reshape(shape) if axes else g",
+            "return precision.total(g, axes, keepdims=True).reshape(shape) if axes else g",
+            "return precision.total(g, axes, keepdims=False).reshape(shape) if axes else g",
             "the reshape puts the axes of size 1 back",
         ),
     ],

@@ -5,15 +5,19 @@ from __future__ import annotations
 LISTED: dict[str, list[tuple[str, str, str]]] = {
     "LinearCrossEntropy.backward": [
         (
-            "e = xp.exp(_shifted_logits(x[rows], head))",
-            "e = -xp.exp(_shifted_logits(x[rows], head))",
+            "e = xp.exp(_shifted_logits(part, head))",
+            "e = -xp.exp(_shifted_logits(part, head))",
             "e is divided by its own sum",
         ),
         (
-            "e = xp.exp(_shifted_logits(x[rows], head))",
-            "e = 2.0 * xp.exp(_shifted_logits(x[rows], head))",
+            "e = xp.exp(_shifted_logits(part, head))",
+            "e = 2.0 * xp.exp(_shifted_logits(part, head))",
             "e is divided by its own sum",
         ),
+    ],
+    "_moments": [
+        ("centred = x - mean", changed, "the square is the same")
+        for changed in ("centred = -(x - mean)", "centred = mean - x")
     ],
     "_chunks": [
         (
@@ -41,11 +45,11 @@ LISTED: dict[str, list[tuple[str, str, str]]] = {
             "s -= xp.where(xp.isfinite(top), top, -1.0)",
             "where top = −∞ every s is −∞, and e^(−∞ − c) is 0 for every finite c",
         ),
-        ("e = xp.exp(s)", "e = -xp.exp(s)", "e is divided by its own sum"),
-        ("e = xp.exp(s)", "e = 2.0 * xp.exp(s)", "e is divided by its own sum"),
+        ("e = wide(xp.exp(s))", "e = -wide(xp.exp(s))", "e is divided by its own sum"),
+        ("e = wide(xp.exp(s))", "e = 2.0 * wide(xp.exp(s))", "e is divided by its own sum"),
         (
-            "e /= xp.where(total == 0, 1.0, total)",
-            "e /= xp.where(total == 0, 2.0, total)",
+            "e /= xp.where(sums == 0, 1.0, sums)",
+            "e /= xp.where(sums == 0, 2.0, sums)",
             "where the total is 0 every e is 0, and 0 / 2 is 0 / 1",
         ),
     ],

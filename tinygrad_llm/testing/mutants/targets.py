@@ -102,6 +102,12 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
 """What no backward calls, and who needs it: a forward, to save what its backward reads; the engine,
 on what the backward answered; or an optimizer."""
 
+_PACKAGES = {
+    "ops": ("tinygrad_llm.ops", "tinygrad_llm.backend.masks"),
+    "cpu": ("tinygrad_llm.backend.cpu",),
+}
+"""Where the functions of a group are."""
+
 _MEMORY = {attention._empty, head._room}
 """Give memory, whose place and size nobody sees in a value."""
 
@@ -180,8 +186,8 @@ def _always() -> list[Target]:
 
 
 def _group(function: Function) -> str:
-    for group, package in {"ops": "tinygrad_llm.ops", "cpu": "tinygrad_llm.backend.cpu"}.items():
-        if function.__module__.startswith(package):
+    for group, packages in _PACKAGES.items():
+        if function.__module__.startswith(packages):
             return group
     return "tensors"
 

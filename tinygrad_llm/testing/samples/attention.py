@@ -73,8 +73,8 @@ def _masks_and_positions(d: Drawer) -> Call:
     }
 
     def function(q: Any, k: Any, v: Any, mask: Any) -> Any:
-        given = {"scale": scale, "return_weights": weights, "offset": offset}
-        return F.scaled_dot_product_attention(q, k, v, mask, causal, **given)
+        given = {"scale": scale, "return_weights": weights, "offset": offset, "is_causal": causal}
+        return F.scaled_dot_product_attention(q, k, v, mask, **given)
 
     def reference(q: Any, k: Any, v: Any, mask: Any) -> Any:
         return _attention(q, k, v, mask, causal, offset, constants["scale"])[0]

@@ -185,3 +185,12 @@ exact(
     [0.0, 5.0, 7.0],
     constant=True,
 )
+exact(
+    "getitem",
+    "a place read more often than float16 can count",
+    lambda x: x.astype("float16")[np.zeros(4096, np.int64)],
+    ([0.0, 0.0],),
+    np.ones(4096),
+    [4096.0, 0.0],
+    constant=True,
+)

@@ -95,3 +95,14 @@ exact(
     None,
     value=0.0,
 )
+exact(
+    "linearcrossentropy",
+    "a sum that float16 cannot hold, of which the mean is asked",
+    lambda x, w: F.linear_cross_entropy(
+        x.astype("float16"), w.astype("float16"), np.zeros(4096, np.int64), chunk=2500
+    ),
+    (np.full((4096, 1), 64.0), np.zeros((1, 2))),
+    1.0,
+    np.zeros((4096, 1)),
+    [[-32.0, 32.0]],
+)

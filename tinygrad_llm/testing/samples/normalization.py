@@ -128,3 +128,21 @@ exact(
     [[10.0, 2.0]],
     value=[[0.0, 0.0]],
 )
+exact(
+    "layernorm",
+    "squares that float16 cannot hold",
+    lambda x: F.layer_norm(x.astype("float16")),
+    ([[1536.0, 512.0, 1536.0, 512.0]],),
+    [[4.0, 0.0, 0.0, 0.0]],
+    [[2 / 512, 0.0, -2 / 512, 0.0]],
+    value=[[1.0, -1.0, 1.0, -1.0]],
+)
+exact(
+    "rmsnorm",
+    "squares that float16 cannot hold",
+    lambda x: F.rms_norm(x.astype("float16")),
+    ([[512.0, -512.0, 512.0, 512.0]],),
+    [[4.0, 0.0, 0.0, 0.0]],
+    [[3 / 512, 1 / 512, -1 / 512, -1 / 512]],
+    value=[[1.0, -1.0, 1.0, 1.0]],
+)

@@ -96,6 +96,16 @@ activated("lineargelu", "gelu", _exact_gelu)
 activated("lineargelutanh", "gelu_tanh", _tanh_gelu)
 
 exact(
+    "linear",
+    "a sum of more ones than float16 can count",
+    lambda x, w, b: F.linear(x.astype("float16"), w.astype("float16"), b.astype("float16")),
+    (np.zeros((4096, 1)), np.zeros((1, 2)), np.zeros(2)),
+    np.ones((4096, 2)),
+    np.zeros((4096, 1)),
+    [[0.0, 0.0]],
+    [4096.0, 4096.0],
+)
+exact(
     "linearrelu",
     "0 at the kink",
     lambda x, w: F.linear(x, w, activation="relu"),

@@ -193,3 +193,12 @@ exact(
     [[-1.0, 0.0, 1.0]],
     value=[[0.5, 0.0, 0.5]],
 )
+exact(
+    "softmax",
+    "float16, of which the sum is taken in float32",
+    lambda x: F.softmax(x.astype("float16")),
+    ([[3.0, 3.0]],),
+    [[4.0, 0.0]],
+    [[1.0, -1.0]],
+    value=[[0.5, 0.5]],
+)

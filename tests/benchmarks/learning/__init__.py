@@ -1,0 +1,1 @@
+"""What models reach on published data in a given time: commands for a reader who has the files."""
