@@ -107,3 +107,16 @@ def test_a_text_too_short_to_hold_a_tenth_out(tmp_path):
     file.write_text("to be", encoding="utf-8")
     with pytest.raises(SystemExit, match="5 characters are too few"):
         shakespeare.main([str(file)])
+
+
+@pytest.mark.parametrize("command", [shakespeare, translation])
+def test_files_that_cannot_be_read_are_named_in_one_line(tmp_path, command):
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_bytes(b"ab\xff")
+    for file, message in (
+        (tmp_path / "none", "none: No such file"),
+        (tmp_path, "Is a directory|Permission denied"),
+        (wrong, "wrong.txt: byte 2 is not UTF-8: convert the file"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            command.main([str(file)])

@@ -110,6 +110,18 @@ def test_the_legend_of_training_curves_leaves_the_panel_its_width(name, columns)
     assert axes.get_legend()._ncols == columns
 
 
+@pytest.mark.parametrize("count", [1, 4, 7, 12])
+def test_a_legend_of_many_series_is_seen_whole(count):
+    names = ["momentum", "SGD", "Nesterov", "RMSprop", "Adam", "AdamW", "LAMB"] * 2
+    figure = draw(
+        plot.training_curves({f"{n} {i}": [1.0, 2.0] for i, n in enumerate(names[:count])})
+    )
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > 0.8 * figure.bbox.width
+
+
 def test_training_curves_draw_one_point_and_no_finite_point():
     (axes,) = draw(plot.training_curves({"loss": [1.0]})).axes
     assert axes.lines[0].get_marker() == "."

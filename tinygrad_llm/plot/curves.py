@@ -14,8 +14,9 @@ from tinygrad_llm.plot.values import Numbers, series
 SCORES = ("accuracy", "f1", "precision", "recall", "score")
 """A series with one of these in its name is a share from 0 to 1, and the higher the better."""
 
-WIDE = 8.0
-"""Inches: the width of a figure."""
+WIDE, AXIS, HANDLE = 8.0, 0.9, 0.8
+"""Inches: the width of a figure, of what stands left of its axes, and of a line in a legend with
+the space around it."""
 
 _BLACK = {"linestyle": "", "color": "black", "zorder": 3}
 
@@ -141,7 +142,7 @@ def _panel(axes: Any, panel: list[_Series], log: bool) -> None:
     else:
         axes.set(ylabel="loss", yscale="log" if log else "linear")
     names = [text for line in axes.get_legend_handles_labels()[1] for text in line.split("\n")]
-    fit = max(1, int(WIDE // (inches(*names) + 0.5)))
+    fit = max(1, int((WIDE - AXIS) // (inches(*names) + HANDLE)))
     # Above the panel: beside it, long names would take its width.
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(fit, len(panel)))
 

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tests.benchmarks.environment import facts, in_words
+from tests.benchmarks.learning.files import text_of
 from tinygrad_llm import manual_seed, no_grad, optim
 from tinygrad_llm.models import GPT2Config, GPT2LMHeadModel
 
@@ -50,7 +51,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 def read(file: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Ids of the first nine tenths and of the rest, and how many characters there are."""
-    text = file.read_text(encoding="utf-8")
+    text = text_of(file)
     kinds = sorted(set(text))
     ids = np.array([kinds.index(c) for c in text], np.int64)
     border = int(0.9 * len(ids))

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from tests.benchmarks.environment import facts, in_words
 from tests.benchmarks.learning.bleu import corpus_bleu
+from tests.benchmarks.learning.files import text_of
 from tinygrad_llm import manual_seed, no_grad, optim
 from tinygrad_llm.generation import generate
 from tinygrad_llm.models import Transformer, TransformerConfig
@@ -81,7 +82,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 def read(file: Path) -> Part:
     """The file's pairs, by their English sentences in order."""
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text_of(file).splitlines(), 1):
         columns = line.split("\t")
         if len(columns) != 2 or not all(columns):
             raise SystemExit(f"{file}, line {number}: expected English, a tab, Chinese")
