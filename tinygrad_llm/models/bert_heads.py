@@ -37,7 +37,10 @@ class MaskedLanguageHead(nn.Module):
 
     def forward(self, x: Tensor, words: Tensor) -> Tensor:
         """x (..., D), words (V, D) -> (..., V)."""
-        return self._transformed(x) @ words.T + self.bias
+        x = self._transformed(x)
+        if words.dtype != x.dtype:  # the copy of in_dtype's block, after it
+            words = words.astype(x.dtype)
+        return x @ words.T + self.bias
 
     def loss(self, x: Tensor, words: Tensor, labels: Any) -> tuple[Tensor, int]:
         """The mean cross-entropy over labels (B, T) that are not −100, and how many they are.
