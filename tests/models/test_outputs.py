@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.models.common import close, gpt2, ids, translator
+from tests.engine.common import drawn
+from tests.models.common import WORDS, bert, close, gpt2, ids, translator
 from tinygrad_llm import grad, no_grad, optim
 from tinygrad_llm.graph import enable_grad
 from tinygrad_llm.models.outputs import Head
@@ -91,3 +92,28 @@ def test_after_the_weights_have_changed_logits_are_refused(way):
     values = logits.data.copy()
     change()
     assert output.logits is logits and np.array_equal(logits.data, values)
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", None])
+def test_logits_at_some_places_are_those_of_all(kind):
+    model, words = gpt2() if kind is None else bert(kind), ids(3, 5)
+    places = np.random.default_rng(0).random((3, 5)) < 0.4
+    output = model(words)
+    some = output.logits_at(places)
+    assert some.shape == (places.sum(), WORDS) and output._logits is None
+    close(some, output.logits[places], 1e-12)
+    assert output.logits_at(np.zeros((3, 5), bool)).shape == (0, WORDS)
+    weight = next(model.parameters())
+    cotangent = drawn(*some.shape)
+    found = grad(some, weight, cotangent)
+    close(found, grad(model(words).logits[places], weight, cotangent), 1e-12)
+    with no_grad():
+        assert not model(words).logits_at(places).requires_grad
+
+
+def test_logits_at_refuses_what_names_no_places():
+    output = gpt2()(ids(2, 5))
+    with pytest.raises(ValueError, match=r"logits_at: places \(2, 4\), expected \(2, 5\)"):
+        output.logits_at(np.ones((2, 4), bool))
+    with pytest.raises(TypeError, match="logits_at: places are int64: give booleans"):
+        output.logits_at(np.ones((2, 5), np.int64))

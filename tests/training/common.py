@@ -40,6 +40,7 @@ def trainer(model: Any = None, train: Any = None, held: Any = None, **changes: A
 
 
 OWN = {
+    "batch_metrics",
     "callbacks",
     "compute_loss",
     "compute_metrics",

@@ -50,7 +50,7 @@ def test_best_weights_without_a_way_to_judge():
     with pytest.raises(ValueError, match="no eval_dataset"):
         trainer(held=False, load_best_model_at_end=True)
     best = {"load_best_model_at_end": True, "metric_for_best_model": "f1"}
-    with pytest.raises(ValueError, match="eval_f1 needs a compute_metrics that gives it"):
+    with pytest.raises(ValueError, match="eval_f1 needs compute_metrics or batch_metrics that"):
         trainer(**best)
     run = trainer(**best, compute_metrics=lambda said, true: {"f2": 0.5})
     with pytest.raises(

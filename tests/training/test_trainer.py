@@ -219,6 +219,28 @@ def test_own_metrics_get_all_rows_at_once():
     assert seen == [((60, 3), (60,))]
 
 
+def test_metrics_by_batch_are_means_over_all_of_them():
+    def metrics(batch, answer):
+        labels, first = batch[-1], answer.numpy().argmax(axis=1) == 0
+        return {"firsts": (first.sum(), len(labels)), "sevens": (0.0, 0)}
+
+    run = trainer(batch_metrics=metrics, per_device_eval_batch_size=16)
+    found = run.evaluate()
+    said = run.predict(blobs(60, seed=1)).predictions.argmax(axis=1)
+    assert found["eval_firsts"] == pytest.approx((said == 0).mean())
+    assert 0 < found["eval_firsts"] < 1 and "eval_sevens" not in found
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "firsts"}
+    run = trainer(batch_metrics=metrics, greater_is_better=True, num_train_epochs=1, **best)
+    assert run.train().metrics["best_eval_firsts"] == run.history[-1]["eval_firsts"]
+
+
+def test_metrics_by_batch_that_are_no_sums_are_refused_before_the_first_step():
+    run = trainer(batch_metrics=lambda batch, answer: {"accuracy": 0.5})
+    with pytest.raises(TypeError, match=r"batch_metrics gives a dict of pairs \(sum, count\)"):
+        run.train()
+    assert run.state.step == 0
+
+
 def test_ignored_labels_count_nowhere():
     x, labels = blobs(60)
     labels[::3] = -100

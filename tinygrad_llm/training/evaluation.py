@@ -15,6 +15,9 @@ Metrics = dict[str, float]
 ComputeMetrics = Callable[[np.ndarray, np.ndarray], Metrics]
 """compute_metrics(predictions (N, ...), labels (N, ...)) -> numbers by name."""
 
+BatchMetrics = Callable[[Batch, Any], dict[str, tuple[float, int]]]
+"""batch_metrics(batch, the model's answer) -> for each name a sum, and how many are in it."""
+
 
 class Predictions(NamedTuple):
     """What a model said about a dataset: (N, ...) and the labels (N, ...), in the data's order."""
@@ -30,10 +33,14 @@ def evaluate(
     forward: Callable[[Batch], Result],
     compute_metrics: ComputeMetrics | None,
     keep: bool = False,
+    batch_metrics: BatchMetrics | None = None,
 ) -> Predictions:
     """The mean loss over all targets, as {"loss": …}, where there are labels; the accuracy where
-    outputs are scores of classes; with `compute_metrics` what that says. keep: outputs in any case.
+    outputs are scores of classes; with `compute_metrics` what that says, which needs all outputs at
+    once; with `batch_metrics` the means of what that gives, batch by batch, where no array outlives
+    its batch. keep: outputs in any case.
     """
+    means = _Means()
     loss, targets, right, judged = 0.0, 0, 0, 0
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
@@ -46,6 +53,8 @@ def evaluate(
             truth = labels_of(batch)
             hits, counted = _hits(result, truth)
             right, judged = right + hits, judged + counted
+            if batch_metrics is not None:
+                means.add(batch_metrics(batch, result.answer))
             if (keep or compute_metrics) and result.outputs is not None:
                 outputs.append(result.outputs.numpy().copy())
                 labels += [] if truth is None else [to_host(truth)]
@@ -58,7 +67,38 @@ def evaluate(
         if not outputs:
             raise TypeError("compute_metrics needs outputs: compute_loss must give (loss, outputs)")
         metrics |= _numbers(compute_metrics(said, true))
-    return Predictions(said, true, metrics)
+    return Predictions(said, true, metrics | means.values())
+
+
+class _Means:
+    """Sums and counts by name, added up over batches."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, found: Any) -> None:
+        """Those of one batch. Raises TypeError for what is no dict of pairs."""
+        for name, pair in _pairs(found).items():
+            total, count = pair
+            self._sums[name] = self._sums.get(name, 0.0) + float(total)
+            self._counts[name] = self._counts.get(name, 0) + int(count)
+
+    def values(self) -> Metrics:
+        """The mean by name, where anything was counted."""
+        return {name: self._sums[name] / count for name, count in self._counts.items() if count}
+
+
+def _pairs(found: Any) -> dict[str, tuple[float, int]]:
+    pairs = isinstance(found, dict) and all(
+        isinstance(each, tuple) and len(each) == 2 for each in found.values()
+    )
+    if not pairs:
+        raise TypeError(
+            "batch_metrics gives a dict of pairs (sum, count), as {'accuracy': (right, asked)}; "
+            f"not {found!r}"
+        )
+    return found
 
 
 def _numbers(found: Any) -> Metrics:

@@ -13,7 +13,13 @@ from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.training import folder as folders
 from tinygrad_llm.training.arguments import TrainingArguments
 from tinygrad_llm.training.batches import Batch, ComputeLoss, Result, forward
-from tinygrad_llm.training.evaluation import ComputeMetrics, Metrics, Predictions, evaluate
+from tinygrad_llm.training.evaluation import (
+    BatchMetrics,
+    ComputeMetrics,
+    Metrics,
+    Predictions,
+    evaluate,
+)
 from tinygrad_llm.training.logs import RunLog
 from tinygrad_llm.training.state import TrainerState
 
@@ -30,12 +36,13 @@ class Evaluator:
         data_collator: Any,
         compute_loss: ComputeLoss,
         compute_metrics: ComputeMetrics | None,
+        batch_metrics: BatchMetrics | None = None,
     ):
         self.model, self.args = model, args
         self.eval_dataset = as_dataset(eval_dataset)
         self.test_dataset = as_dataset(test_dataset)
         self.data_collator, self.compute_loss = data_collator, compute_loss
-        self.compute_metrics = compute_metrics
+        self.compute_metrics, self.batch_metrics = compute_metrics, batch_metrics
         self.folder = Path(args.output_dir).absolute() if args.output_dir else None
         self.state = TrainerState()
         self.log = RunLog(self.folder)
@@ -61,7 +68,8 @@ class Evaluator:
 
     def _predict(self, dataset: Any, keep: bool) -> Predictions:
         loader = self._loader(dataset)
-        return evaluate(self.model, loader, self._forward, self.compute_metrics, keep)
+        how = self.compute_metrics, keep, self.batch_metrics
+        return evaluate(self.model, loader, self._forward, *how)
 
     def _forward(self, batch: Batch) -> Result:
         return forward(self.model, self.compute_loss, batch, self.args.fp16)

@@ -23,7 +23,7 @@ from tinygrad_llm.training.batches import (
 )
 from tinygrad_llm.training.callbacks import Callback, Progress
 from tinygrad_llm.training.estimate import estimate
-from tinygrad_llm.training.evaluation import ComputeMetrics
+from tinygrad_llm.training.evaluation import BatchMetrics, ComputeMetrics, evaluate
 from tinygrad_llm.training.evaluator import Evaluator, as_dataset, same_data
 from tinygrad_llm.training.interrupt import Interrupt, on_ctrl_c
 from tinygrad_llm.training.resume import check_saveable, chosen, resume, save, weights_of
@@ -48,6 +48,8 @@ class Trainer(Evaluator):
     compute_loss(model, batch) → the mean loss, or (loss, outputs); default `batches.default_loss`:
         a model that answers with `.loss`, or cross-entropy.
     compute_metrics(predictions, labels) → numbers by name, at each evaluation.
+    batch_metrics(batch, answer) → {name: (sum, count)}: means over all batches of an evaluation,
+        for a model whose outputs for a whole dataset are too many to be kept.
     optimizer: one of your own in place of that of the arguments.
     length(row) → int: batches of rows of like length, with little padding.
 
@@ -69,15 +71,15 @@ class Trainer(Evaluator):
         optimizer: optim.Optimizer | None = None,
         transform: Any = None,
         length: Callable[[Any], int] | None = None,
+        batch_metrics: BatchMetrics | None = None,
     ):
         args = TrainingArguments() if args is None else args
         if not isinstance(args, TrainingArguments):
             raise TypeError(
                 f"Trainer: the second argument is TrainingArguments(…), not a {type(args).__name__}"
             )
-        super().__init__(
-            model, args, eval_dataset, test_dataset, data_collator, compute_loss, compute_metrics
-        )
+        own = compute_loss, compute_metrics, batch_metrics
+        super().__init__(model, args, eval_dataset, test_dataset, data_collator, *own)
         self.train_dataset = as_dataset(train_dataset)
         self.transform, self.length = transform, length
         self.callbacks = [Progress(args.disable_tqdm or args.quiet or None), *callbacks]
@@ -102,9 +104,11 @@ class Trainer(Evaluator):
             )
         if args.wants_best and self.eval_dataset is None:
             raise ValueError("Trainer: the best weights are wanted, and there is no eval_dataset")
-        known = name in ("eval_loss", "eval_accuracy") or self.compute_metrics is not None
+        known = name in ("eval_loss", "eval_accuracy") or self.compute_metrics or self.batch_metrics
         if args.wants_best and not known:
-            raise ValueError(f"metric_for_best_model: {name} needs a compute_metrics that gives it")
+            raise ValueError(
+                f"metric_for_best_model: {name} needs compute_metrics or batch_metrics that give it"
+            )
         for what, dataset in (("train", self.train_dataset), ("eval", self.eval_dataset)):
             if same_data(dataset, self.test_dataset):
                 raise ValueError(f"Trainer: test_dataset is {what}_dataset: hold rows out for it")
@@ -167,7 +171,7 @@ class Trainer(Evaluator):
         batch = next(iter(self._loader(self.eval_dataset)))
         check_batch(self.model, batch, any_columns=own)
         with nn.evaluating(self.model), random.replay(random.state()):
-            self._forward(batch)
+            evaluate(self.model, [batch], self._forward, None, batch_metrics=self.batch_metrics)
 
     def _training_loader(self, shuffle: bool) -> data.DataLoader:
         """In random order, with augmentation; or in order, to look at the first batch."""
