@@ -289,13 +289,34 @@ def test_what_does_not_fit(arguments, kind, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_attention_heads": 3}, "num_heads 3 does not divide d_model 8"),
-        ({"hidden_act": "swish"}, "activation 'swish' is not one of relu, gelu, gelu_ta"),
-        ({"num_hidden_layers": 0}, "num_layers 0 is below 1"),
-        ({"hidden_dropout_prob": 1.5}, "is a probability, not 1.5"),
+        (
+            {"num_attention_heads": 3},
+            "BertConfig: num_attention_heads 3 does not divide hidden_size",
+        ),
+        (
+            {"hidden_act": "swish"},
+            "BertConfig: hidden_act 'swish' is not one of relu, gelu, gelu_n",
+        ),
+        ({"num_hidden_layers": 0}, "BertConfig: num_hidden_layers 0 is below 1"),
+        ({"hidden_dropout_prob": 1.5}, "BertConfig: hidden_dropout_prob is a probability, not 1.5"),
+        ({"classifier_dropout": -0.5}, "BertConfig: classifier_dropout is a probability, not -0.5"),
+        ({"vocab_size": 0}, "BertConfig: vocab_size 0 is below 1"),
         ({"problem_type": "guessing"}, "problem_type 'guessing' is not one of regression, sin"),
     ],
 )
 def test_sizes_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         bert(**options)
+
+
+@pytest.mark.parametrize("name", ["gelu_new", "gelu_pytorch_tanh"])
+def test_both_names_of_the_tanh_form(name):
+    model, words = bert(hidden_act=name), ids(2, 5)
+    assert model.predictions.activation == "gelu_tanh"
+    assert not same_bits(model(words).logits, bert()(words).logits)
+    assert same_bits(model(words).logits, bert(hidden_act="gelu_new")(words).logits)
+
+
+def test_sizes_that_are_no_numbers():
+    with pytest.raises(TypeError, match="BertConfig: hidden_size must be an integer, not True"):
+        bert(hidden_size=True)

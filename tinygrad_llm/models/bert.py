@@ -11,6 +11,13 @@ from tinygrad_llm import functional as F
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import put
 from tinygrad_llm.functional.indexing import check_range
+from tinygrad_llm.models.checks import (
+    ACTIVATIONS,
+    check_activation,
+    check_divides,
+    check_probabilities,
+    check_sizes,
+)
 from tinygrad_llm.models.outputs import EncoderOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -25,17 +32,26 @@ PRESETS: dict[str, dict[str, int]] = {
 """Sizes by name, with 4·D hidden units; all else is as in `BertConfig`."""
 
 
+SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
+    *("intermediate_size", "max_position_embeddings", "type_vocab_size", "num_labels"),
+)
+
+
 @dataclass(frozen=True)
 class BertConfig:
     """Sizes and choices, under Hugging Face's names; those of BERT-base where not said.
 
     vocab_size V; hidden_size D; num_attention_heads H; intermediate_size: the feed-forward
-    networks' hidden units; hidden_act: "gelu" (exact), "gelu_tanh" or "relu".
+    networks' hidden units; hidden_act: "gelu" (exact), "gelu_new", also called
+    "gelu_pytorch_tanh", or "relu".
     hidden_dropout_prob: of embeddings and of what goes into each sum; attention_probs_dropout_prob:
     of the maps; classifier_dropout: before a classifier, hidden_dropout_prob if None.
     max_position_embeddings: the longest text. pad_token_id: its row in the embedding begins as 0
     and gets no gradient as an input. num_labels, problem_type: of classifiers, see `bert_heads`.
     gradient_checkpointing: less memory for more time, see `nn.TransformerEncoder`.
+    Raises ValueError or TypeError that names the field: sizes are integers from 1 on, and
+    num_attention_heads divides hidden_size.
     """
 
     vocab_size: int = 30522
@@ -57,6 +73,12 @@ class BertConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        check_sizes(self, SIZES)
+        check_activation(self, "hidden_act")
+        check_divides(self, "num_attention_heads", "hidden_size")
+        check_probabilities(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
+        if self.classifier_dropout is not None:
+            check_probabilities(self, "classifier_dropout")
         if self.problem_type is not None:
             one_of("BertConfig: problem_type", self.problem_type, PROBLEMS)
 
@@ -126,7 +148,7 @@ class BertModel(nn.Module):
             dropout=config.hidden_dropout_prob,
             attention_dropout=config.attention_probs_dropout_prob,
             activation_dropout=0.0,
-            activation=config.hidden_act,
+            activation=ACTIVATIONS[config.hidden_act],
             norm="post",
             eps=config.layer_norm_eps,
             gradient_checkpointing=config.gradient_checkpointing,

@@ -8,6 +8,7 @@ from tinygrad_llm import functional as F
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import namespace
 from tinygrad_llm.models.bert import BertConfig, BertModel, initialize
+from tinygrad_llm.models.checks import ACTIVATIONS
 from tinygrad_llm.models.outputs import (
     IGNORED,
     ClassifierOutput,
@@ -29,7 +30,7 @@ class MaskedLanguageHead(nn.Module):
     embedding of the words and c (V,) a bias of its own."""
 
     def __init__(self, config: BertConfig):
-        self.activation = config.hidden_act
+        self.activation = ACTIVATIONS[config.hidden_act]
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.bias = nn.Parameter(room(config.vocab_size))

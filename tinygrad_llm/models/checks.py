@@ -1,4 +1,4 @@
-"""Checks that the models' configurations share: sizes, heads, probabilities, under their names."""
+"""What the models' configurations share: names of activations; checks of sizes, probabilities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from numbers import Real
 from typing import Any
 
 from tinygrad_llm.functional.arguments import probability
-from tinygrad_llm.nn.sizes import size
+from tinygrad_llm.nn.sizes import one_of, size
+
+ACTIVATIONS = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+}
+"""Hugging Face's names of activations, two of which are the tanh form of GELU, and ours."""
 
 
 def positive(what: str, value: Any) -> int:
@@ -38,6 +46,11 @@ def check_probabilities(config: Any, *names: str) -> None:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"{_field(config, name)} is a probability, not {value!r}")
         probability(_field(config, name), float(value))
+
+
+def check_activation(config: Any, name: str) -> None:
+    """Refuse a field that names no activation."""
+    one_of(_field(config, name), getattr(config, name), tuple(ACTIVATIONS))
 
 
 def _field(config: Any, name: str) -> str:

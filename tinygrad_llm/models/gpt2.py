@@ -10,7 +10,13 @@ import numpy as np
 
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import to_host
-from tinygrad_llm.models.checks import check_divides, check_probabilities, check_sizes
+from tinygrad_llm.models.checks import (
+    ACTIVATIONS,
+    check_activation,
+    check_divides,
+    check_probabilities,
+    check_sizes,
+)
 from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -23,14 +29,6 @@ PRESETS: dict[str, dict[str, int]] = {
     "base": {"n_layer": 12, "n_embd": 768, "n_head": 12},
 }
 """Sizes by name; all else is as in `GPT2Config`."""
-
-ACTIVATIONS = {
-    "relu": "relu",
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-"""Hugging Face's names of activations, two of which are the tanh form of GELU, and ours."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,7 @@ class GPT2Config:
 
     def __post_init__(self) -> None:
         one_of("GPT2Config: positions", self.positions, POSITIONS)
-        known = tuple(ACTIVATIONS)
-        one_of("GPT2Config: activation_function", self.activation_function, known)
+        check_activation(self, "activation_function")
         sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
         check_sizes(self, sizes, optional=("n_inner", "n_kv_head"))
         check_divides(self, "n_head", "n_embd")
