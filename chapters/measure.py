@@ -6,6 +6,7 @@ the date and the machine, for the quick and for the default run.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -20,27 +21,31 @@ from chapters.catalogue import Chapter, chapter, chapters
 from chapters.runner import Outcome, run
 from tinygrad_llm.files.atomic import write_text
 
-SEEDS = range(10)
+LEAST = 5
+"""Seeds of a run that takes minutes; fewer tell too little of how far values lie apart."""
+
 MODES = {"quick": ["--quick"], "default": []}
 
 
-def measure(which: Chapter) -> dict:
-    """Run one chapter in both modes over all seeds -> its part of the file.
+def measure(which: Chapter, seeds: int = 10) -> dict:
+    """Run one chapter in both modes -> its part of the file; the default run, which may take long,
+    over that many seeds, the quick one over ten.
 
     Raises RuntimeError when a run does not reach its end, ValueError when claims differ by seed.
     """
-    return {mode: _measure_mode(which, mode) for mode in MODES}
+    counts = {"quick": 10, "default": seeds}
+    return {mode: _measure_mode(which, mode, range(counts[mode])) for mode in MODES}
 
 
-def _measure_mode(which: Chapter, mode: str) -> dict:
+def _measure_mode(which: Chapter, mode: str, seeds: range) -> dict:
     outcomes = []
-    for seed in SEEDS:
+    for seed in seeds:
         print(f"chapter {which.number}, {mode} run, seed {seed}", file=sys.stderr)
         outcomes.append(run(which, [*MODES[mode], "--seed", str(seed)], tick=lambda _: None))
         if outcomes[-1].problem:
             raise RuntimeError(f"{mode} run, seed {seed}: {outcomes[-1].problem}")
     return {
-        "seeds": list(SEEDS),
+        "seeds": list(seeds),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": machine(),
         "seconds": round(max(outcome.seconds for outcome in outcomes), 1),
@@ -79,19 +84,28 @@ def machine() -> str:
     return f"{platform.system()}, {versions}, {name}, {os.cpu_count()} cores"
 
 
+def _seeds(text: str) -> int:
+    """The number. Raises ArgumentTypeError, which argparse tells in one line, below LEAST."""
+    if not text.isdecimal() or int(text) < LEAST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {LEAST} on")
+    return int(text)
+
+
 def main(arguments: list[str]) -> None:
     text.use_utf8()
     parser = options.Parser(prog="python -m chapters.measure", description=__doc__)
     parser.add_argument("numbers", nargs="*", metavar="NN", help="chapters; all when none is given")
-    numbers = parser.parse_args(arguments).numbers
+    said = "of the default run; ten if not said"
+    parser.add_argument("--seeds", type=_seeds, default=10, metavar="N", help=said)
+    given = parser.parse_args(arguments)
     try:
-        wanted = [chapter(number) for number in numbers] or chapters()
+        wanted = [chapter(number) for number in given.numbers] or chapters()
     except LookupError as error:
         parser.refuse(str(error))
     kept = verdicts.read(verdicts.BANDS).get("chapters", {})
     for each in wanted:
         try:
-            kept[each.number] = measure(each)
+            kept[each.number] = measure(each, given.seeds)
         except (RuntimeError, ValueError) as error:
             parser.refuse(f"chapter {each.number}, nothing written: {error}")
         write_text(verdicts.BANDS, as_json({"rule": verdicts.RULE, "chapters": kept}) + "\n")

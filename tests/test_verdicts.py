@@ -157,6 +157,13 @@ def test_measure_keeps_other_chapters_and_refuses_what_differs(monkeypatch, tmp_
     quick = bands["chapters"]["01"]["quick"]
     assert quick["seeds"] == list(range(10)) and set(quick["claims"]) == {"a"}
     assert (quick["claims"]["a"]["low"], quick["claims"]["a"]["high"]) == (-8.0, 19.0)
+    measure.main(["1", "--seeds", "6"])
+    modes = json.loads(path.read_text("utf-8"))["chapters"]["01"]
+    assert modes["quick"] == quick and modes["default"]["seeds"] == list(range(6))
+    for few in ("4", "many"):
+        with pytest.raises(SystemExit):
+            measure.main(["1", "--seeds", few])
+        assert "no whole number from 5 on" in capsys.readouterr().err
     written = path.read_bytes()
     claims[0]["value"] = math.nan
     refused("claim a: no band from values that are not finite")
