@@ -32,6 +32,7 @@ FLOORS = {
     "training": 8,
     "generation": 8,
     "plot": 8,
+    "pretrain": 9,
     "finetune": 9,
     "cli": 10,
 }

@@ -9,6 +9,7 @@ from tinygrad_llm.models.bert_heads import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
+from tinygrad_llm.models.folders import PretrainedModel, from_pretrained
 from tinygrad_llm.models.gpt2 import GPT2Config, GPT2LMHeadModel
 from tinygrad_llm.models.mlp import MLP
 from tinygrad_llm.models.outputs import (
@@ -35,8 +36,10 @@ __all__ = [
     "GPT2Config",
     "GPT2LMHeadModel",
     "LanguageModelOutput",
+    "PretrainedModel",
     "PretrainingOutput",
     "QuestionAnsweringOutput",
     "Transformer",
     "TransformerConfig",
+    "from_pretrained",
 ]

@@ -18,6 +18,7 @@ from tinygrad_llm.models.checks import (
     check_probabilities,
     check_sizes,
 )
+from tinygrad_llm.models.folders import PretrainedModel
 from tinygrad_llm.models.outputs import EncoderOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -133,7 +134,7 @@ class BertPooler(nn.Module):
         return F.tanh(self.dense(states[:, 0]))
 
 
-class BertModel(nn.Module):
+class BertModel(PretrainedModel, config=BertConfig, family="bert"):
     """BERT without a head: embeddings, post-norm blocks of the encoder, and a pooler unless
     add_pooling_layer is False."""
 

@@ -9,6 +9,7 @@ from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import namespace
 from tinygrad_llm.models.bert import BertConfig, BertModel, initialize
 from tinygrad_llm.models.checks import ACTIVATIONS
+from tinygrad_llm.models.folders import PretrainedModel
 from tinygrad_llm.models.outputs import (
     IGNORED,
     ClassifierOutput,
@@ -81,11 +82,14 @@ class _Scores(NamedTuple):
         return self.head(x, self.words)
 
 
-class _WithBert(nn.Module):
+class _WithBert(PretrainedModel, config=BertConfig, family="bert"):
     """What the heads have in common: a BertModel, and how it is called."""
 
     pooled = False
     """Whether the head reads the pooler."""
+
+    body = "bert"
+    shared = ("predictions", "seq_relationship")
 
     def __init__(self, config: BertConfig | None = None):
         self.config = config = config or BertConfig()

@@ -17,6 +17,7 @@ from tinygrad_llm.models.checks import (
     check_probabilities,
     check_sizes,
 )
+from tinygrad_llm.models.folders import PretrainedModel
 from tinygrad_llm.models.outputs import Head, LanguageModelOutput, integers
 from tinygrad_llm.nn.sizes import one_of
 from tinygrad_llm.tensor import Tensor
@@ -91,7 +92,7 @@ class GPT2Config:
         return cls(**{**PRESETS[one_of("GPT2Config: preset", name, tuple(PRESETS))], **changes})
 
 
-class GPT2LMHeadModel(nn.Module):
+class GPT2LMHeadModel(PretrainedModel, config=GPT2Config, family="gpt2"):
     """GPT-2 with its language model head, whose matrix is the embedding of the tokens.
 
     Called with input_ids (B, T); see `forward`. `generation.generate` continues texts with it.

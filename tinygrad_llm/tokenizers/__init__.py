@@ -14,6 +14,7 @@ from tinygrad_llm.tokenizers.characters import CharTokenizer
 from tinygrad_llm.tokenizers.encoding import Columns, Encoding
 from tinygrad_llm.tokenizers.kinds import ByteBPETokenizer, WordPieceTokenizer
 from tinygrad_llm.tokenizers.normalize import Normalizer, split_words
+from tinygrad_llm.tokenizers.streaming import TextStream
 from tinygrad_llm.tokenizers.template import Template
 from tinygrad_llm.tokenizers.wordpiece import (
     WordPiece,
@@ -32,6 +33,7 @@ __all__ = [
     "Encoding",
     "Normalizer",
     "Template",
+    "TextStream",
     "Tokenizer",
     "WordPiece",
     "WordPieceTokenizer",
