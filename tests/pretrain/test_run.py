@@ -103,7 +103,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(home, tmp_path, monkeypatch, capsys)
             pretrain.pretrain(options(tmp_path))
     assert (tmp_path / "out" / "checkpoint-5.safetensors").exists()
     said = capsys.readouterr().out
-    assert "with resume" in said and str(tmp_path / "out") in said
+    assert said.endswith("go on with\n  the same options and resume=True\n")
+    assert "saved after step 5 of" in said and "train(resume" not in said
     run(tmp_path, resume=True)
     assert digest(tmp_path / "out") == digest(home / "gpt")
 

@@ -331,8 +331,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert process.returncode == -signal.SIGINT, err
     assert "stopping after this step" in err
     (step,) = checkpoints(tmp_path)
-    assert f"saved after step {step} of 1000000, in {tmp_path}: go on with\n" in out
-    assert "train(resume_from_checkpoint=True)" in out
+    assert f"saved after step {step} of 1000000, in {tmp_path}\n" in out
+    assert "go on with\n  train(resume_from_checkpoint=True)\n" in out
     found = load_checkpoint(checkpoints(tmp_path)[step])
     assert found.run["state"]["step"] == step and np.isfinite(found.model["layers.0.weight"]).all()
 

@@ -238,7 +238,8 @@ def test_before_the_first_step_it_says_what_to_expect(capsys):
     trainer(network(), max_steps=7, quiet=False, disable_tqdm=True).train()
     out = capsys.readouterr().out
     assert "67 parameters, all of them learn" in out
-    assert "weights 268 B, gradients 536 B,\n  optimizer 536 B, activations" in out
+    assert "weights 268 B, gradients 536 B, optimizer 536 B,\n  activations" in out
+    assert max(map(len, out.splitlines())) <= 80
     assert re.search(r"7 batches of about [\d.]+ ms: about [\d.e-]+ s, updates", out)
     assert "7 steps" in out
 

@@ -96,13 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
     values = given(arguments, PretrainOptions)
     options = make(arguments.parser, PretrainOptions, {**_saved(values), **values})
     check_device(arguments.parser, options.device)
-    try:
-        with errors_in_flags(PretrainOptions):
-            done = pretrain(options)
-    except KeyboardInterrupt:
-        if Path(options.out, OPTIONS).exists():
-            print(f"go on with\n  {_command('pretrain', '--out', options.out, '--resume')}")
-        raise
+    again = _command("pretrain", "--out", options.out, "--resume")
+    with errors_in_flags(PretrainOptions):
+        done = pretrain(options, resumed_by=again)
     print(f"\n{results(options.model, done.metrics, done.baselines)}\n\n{_next(options)}")
     return 0
 

@@ -37,7 +37,11 @@ class Pretrained(NamedTuple):
     seconds: float
 
 
-def pretrain(options: PretrainOptions, quiet: bool = False) -> Pretrained:
+def pretrain(
+    options: PretrainOptions,
+    quiet: bool = False,
+    resumed_by: str = "the same options and resume=True",
+) -> Pretrained:
     """Train a GPT or a BERT on raw text, from scratch or further, into the folder options.out.
 
     There are then config.json and model.safetensors, for `models.from_pretrained`; the tokenizer,
@@ -45,7 +49,7 @@ def pretrain(options: PretrainOptions, quiet: bool = False) -> Pretrained:
     soon as it is there; curves.png; and the last two checkpoints.
     A run that was killed at any moment goes on with resume=True, and ends with the same bits as if
     it had not been. Ctrl-C saves before it ends the run.
-    quiet: print nothing.
+    quiet: print nothing. resumed_by: how a run that Ctrl-C ended goes on, for the reader.
 
     Raises what `read_documents`, `split_documents`, the tokenizers and `from_pretrained` raise for
     text and folders, and `check_folder` for `out`, all before `out` is touched; FloatingPointError
@@ -68,7 +72,13 @@ def pretrain(options: PretrainOptions, quiet: bool = False) -> Pretrained:
     tokenizer.save_pretrained(folder)
     if not quiet:
         print(about(parts, task), flush=True)
-    _train(trainer, folder, quiet)
+    trainer.resumed_by = ""  # said below, wherever Ctrl-C comes
+    try:
+        trainer.train(resume_from_checkpoint=has_run(folder))
+    except KeyboardInterrupt:
+        if not quiet:
+            print(f"go on with\n  {resumed_by}", flush=True)
+        raise
     return _finish(trainer, model, folder, task)
 
 
@@ -91,16 +101,6 @@ def arguments(options: PretrainOptions, quiet: bool = False) -> TrainingArgument
         seed=options.seed,
         quiet=quiet,
     )
-
-
-def _train(trainer: Trainer, folder: Path, quiet: bool) -> None:
-    """To the end, from the last checkpoint where there is one."""
-    try:
-        trainer.train(resume_from_checkpoint=has_run(folder))
-    except KeyboardInterrupt:
-        if not quiet:
-            print(f"in a later process: the same options, with resume, go on in {folder}")
-        raise
 
 
 def _finish(trainer: Trainer, model: PretrainedModel, folder: Path, task: Task) -> Pretrained:

@@ -32,16 +32,16 @@ class Estimate(NamedTuple):
         return self.weights + self.gradients + self.moments + self.activations
 
     def text(self, batches: int) -> str:
-        """Three lines for the reader, about a run of so many batches."""
+        """Four lines for the reader, about a run of so many batches."""
         frozen = self.parameters - self.learning
         learn = f"{frozen:,} of them frozen" if frozen else "all of them learn"
-        parts = f"weights {shown_bytes(self.weights)}, gradients {shown_bytes(self.gradients)}"
         return (
-            f"{self.parameters:,} parameters, {learn}; memory about {shown_bytes(self.memory)}: "
-            f"{parts},\n  optimizer {shown_bytes(self.moments)}, "
-            f"activations {shown_bytes(self.activations)} a batch\n"
-            f"{batches:,} batches of about {self.seconds * 1e3:.3g} ms: "
-            f"about {shown_seconds(self.seconds * batches)}, updates and evaluations besides"
+            f"{self.parameters:,} parameters, {learn}; memory about {shown_bytes(self.memory)}:\n"
+            f"  weights {shown_bytes(self.weights)}, gradients {shown_bytes(self.gradients)}, "
+            f"optimizer {shown_bytes(self.moments)},\n"
+            f"  activations {shown_bytes(self.activations)} a batch\n"
+            f"{batches:,} batches of about {self.seconds * 1e3:.3g} ms: about "
+            f"{shown_seconds(self.seconds * batches)}, updates and evaluations besides"
         )
 
 

@@ -84,6 +84,8 @@ class Trainer(Evaluator):
         self.transform, self.length = transform, length
         self.callbacks = [Progress(args.disable_tqdm or args.quiet or None), *callbacks]
         self.total_steps = 0
+        self.resumed_by = "train(resume_from_checkpoint=True)"
+        """What is printed after Ctrl-C; a program around the Trainer has words of its own."""
         self._clock = time.perf_counter()
         self._given_optimizer = optimizer
         self._best: dict[str, Any] | None = None  # the best weights, where there is no folder
@@ -284,10 +286,9 @@ class Trainer(Evaluator):
             self._say("nothing is saved: there is no output_dir")
             return
         self._save()
-        self._say(
-            f"saved after step {self.state.step} of {self.total_steps}, in {self.folder}: "
-            "go on with\ntrain(resume_from_checkpoint=True)"
-        )
+        self._say(f"saved after step {self.state.step} of {self.total_steps}, in {self.folder}")
+        if self.resumed_by:
+            self._say(f"go on with\n  {self.resumed_by}")
 
     def _finish(self) -> TrainOutput:
         """Best weights back, weights into a file, the last words."""
