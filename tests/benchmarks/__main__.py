@@ -1,4 +1,5 @@
-"""`python -m tests.benchmarks [d …] --against torch,jax`: whole training steps, side by side."""
+"""`python -m tests.benchmarks [d …] --against torch,jax`: whole training steps, and texts that are
+written, side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from tinygrad_llm.files import write_json
 BENCHMARKS = {
     "a": "tests.benchmarks.gpt_a",
     "b": "tests.benchmarks.gpt_b",
+    "c": "tests.benchmarks.bert_c",
     "d": "tests.benchmarks.mlp",
+    "e": "tests.benchmarks.gpt_e",
+    "g": "tests.benchmarks.decode_g",
     "t": "tests.benchmarks.trainer",
 }
 """The module of each benchmark: TITLE, STEPS, start() and SIDES."""
@@ -99,12 +103,15 @@ def show(letter: str, result: dict[str, Any]) -> None:
     print(f"\n  {result['rounds']} rounds of {result['steps']} steps, in turn; medians (quartiles)")
     if any(row["high"] > BUSY * row["low"] for row in rows):
         print("  the quartiles lie far apart: the machine was busy with something else, try again")
+    if result["tokens"]:
+        each = [f"{result['tokens'] / row['median']:.1f} {row['side']}" for row in rows]
+        print(f"  tokens a second: {', '.join(each)}")
     if len(rows) == 1:
         return
     checked, difference = result["losses"].values()
     fewer = [f"{row['side']}'s first {row['checked']}" for row in rows if row["checked"] < checked]
     only = f"; of {', '.join(fewer)}" if fewer else ""
-    print(f"  the first {checked} losses agree to {difference:.1g} (relative){only}")
+    print(f"  the first {checked} {result['compared']} agree to {difference:.1g} (relative){only}")
     fastest = min(rows[1:], key=lambda row: row["ratio"]["median"])
     print(f"  against the fastest other, {fastest['side']}: {_spread(fastest['ratio'], 2)} times")
     print(
@@ -154,7 +161,7 @@ def _names(words: str) -> list[str]:
 def _parser() -> options.Parser:
     parser = options.Parser(
         prog="python -m tests.benchmarks",
-        description="Time whole training steps; with --against, beside other libraries'.",
+        description="Time training steps and writing; with --against, beside other libraries'.",
     )
     parser.add_argument("letters", nargs="*", metavar="d", help="benchmarks; all if none is given")
     beside = "libraries, with commas between them"

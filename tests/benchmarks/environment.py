@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import importlib.util
 import os
 import platform
 import re
@@ -10,12 +10,23 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-HELD_BACK = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Variables that hold OpenBLAS to an older processor; they act before NumPy is imported."""
+
+def _load(path: Path) -> ModuleType:
+    """A file of the package, without importing the package: that sets malloc for all the process,
+    and other libraries run here as they are."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+hardware = _load(ROOT / "tinygrad_llm" / "cli" / "machine.py")
+HELD_BACK = hardware.HELD_BACK
 
 
 def variables(**extra: str) -> dict[str, str]:
@@ -40,7 +51,7 @@ def machine(**extra: str) -> str:
         "print('NumPy ' + numpy.__version__ + '\\n' + in_words(facts('ours')))"
     )
     numpy, blas = fresh_process(["-c", program], **extra).splitlines()
-    return f"Python {platform.python_version()}, {numpy}, {_processor()}\n{blas}"
+    return f"Python {platform.python_version()}, {numpy}, {hardware.processor()}\n{blas}"
 
 
 def blas_core(**extra: str) -> str:
@@ -54,7 +65,7 @@ def facts(library: str) -> dict[str, Any]:
     if library == "ours":
         import tinygrad_llm
 
-        return {"version": f"tinygrad_llm {tinygrad_llm.__version__}", **_numpy_blas()}
+        return {"version": f"tinygrad_llm {tinygrad_llm.__version__}", **hardware.numpy_blas()}
     if library == "torch":
         return _torch_blas()
     if library == "jax":
@@ -67,8 +78,8 @@ def facts(library: str) -> dict[str, Any]:
         threads = NUM_CPU_THREADS.value
         return {"version": f"tinygrad {version(library)}", "blas": blas, **_compiled(threads)}
     if library == "autograd":
-        return {"version": f"autograd {version(library)}", **_numpy_blas()}
-    return {"version": library, **_numpy_blas()}
+        return {"version": f"autograd {version(library)}", **hardware.numpy_blas()}
+    return {"version": library, **hardware.numpy_blas()}
 
 
 def in_words(facts: dict[str, Any]) -> str:
@@ -111,41 +122,6 @@ def _available() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf8") as file:
-            name = next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def _numpy_blas() -> dict[str, Any]:
-    """NumPy's BLAS, asked in the library itself where that is the OpenBLAS of NumPy's wheels."""
-    import numpy as np
-
-    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    found = {"blas": f"{built['name']} {built['version']}", "core": "unknown", "threads": "?"}
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
-        for path in folder.glob("*openblas*"):
-            return found | _openblas(ctypes.CDLL(str(path)))
-    return found
-
-
-def _openblas(library: ctypes.CDLL) -> dict[str, Any]:
-    for form in ("scipy_openblas_{}64_", "openblas_{}64_", "scipy_openblas_{}", "openblas_{}"):
-        if hasattr(library, form.format("get_corename")):
-            config = getattr(library, form.format("get_config"))
-            core = getattr(library, form.format("get_corename"))
-            config.restype = core.restype = ctypes.c_char_p
-            version = " ".join(config().decode().split()[:2])
-            threads = getattr(library, form.format("get_num_threads"))()
-            return {"blas": version, "core": core().decode(), "threads": threads}
-    return {}
 
 
 def _torch_blas() -> dict[str, Any]:

@@ -35,12 +35,19 @@ class Sizes(NamedTuple):
 def start(sizes: Sizes) -> dict[str, np.ndarray]:
     """Weights by the names of our model, and batches of ids (N, B, T + 1)."""
     rng = np.random.default_rng(0)
-    arrays = {
-        name: _first(rng, name, parameter.shape)
-        for name, parameter in _model(sizes).named_parameters()
-    }
+    arrays = weights(rng, lambda: network(sizes))
     shape = (BATCHES, sizes.batch, sizes.context)
     return arrays | {"ids": rng.integers(0, sizes.vocabulary, shape)}
+
+
+def weights(rng: np.random.Generator, make: Callable[[], Any]) -> dict[str, np.ndarray]:
+    """First weights of the model that `make` makes: matrices normal with deviation 0.02, the
+    factors of norms 1, biases 0."""
+    from tinygrad_llm import nn
+
+    with nn.no_storage():
+        shapes = {name: parameter.shape for name, parameter in make().named_parameters()}
+    return {name: _first(rng, name, shape) for name, shape in shapes.items()}
 
 
 def _first(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,7 +56,20 @@ def _first(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.nd
     return np.full(shape, name.endswith("weight"), np.float32)
 
 
-def _model(sizes: Sizes) -> Any:
+def filled(make: Callable[[], Any], arrays: dict[str, np.ndarray]) -> Any:
+    """The model that `make` makes, whose parameters are these arrays themselves: they are taken out
+    of `arrays`, not copied."""
+    from tinygrad_llm import nn
+
+    with nn.no_storage():
+        model = make()
+    for name, parameter in model.named_parameters():
+        parameter.data = arrays.pop(name)
+    return model
+
+
+def network(sizes: Sizes) -> Any:
+    """Our model of these sizes, without dropout."""
     from tinygrad_llm.models import GPT2Config, GPT2LMHeadModel
 
     dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
@@ -64,8 +84,7 @@ def ours(sizes: Sizes, arrays: dict[str, np.ndarray]) -> Step:
     from tinygrad_llm import optim
 
     ids = arrays.pop("ids")
-    model = _model(sizes)
-    model.load_state_dict(arrays)
+    model = filled(lambda: network(sizes), arrays)
     optimizer = optim.AdamW(model.parameters(), lr=RATE)
 
     def step(number: int) -> Any:

@@ -15,25 +15,29 @@ MODULES = {
     "tinygrad": "tests.benchmarks.with_tinygrad",
     "autograd": "tests.benchmarks.with_autograd",
 }
-"""The module with `mlp` and `gpt` of each library."""
+"""The module with the networks of each library."""
 
 
 def sides(
-    network: str, *sizes: Any, torch: Sequence[str] = ("foreach", "fused")
+    network: str,
+    *sizes: Any,
+    torch: Sequence[str] = ("foreach", "fused"),
+    others: Sequence[str] = ("jax", "tinygrad", "autograd"),
 ) -> dict[str, Callable[[dict[str, Any]], Step]]:
-    """For each of MODULES a side that trains `network`, "mlp" or "gpt".
+    """Sides of PyTorch and of `others` that do what `network` says: "mlp", "gpt", "bert", "decode".
 
-    torch: which forms of its optimizer have a side each; "" is what it takes by itself.
+    torch: which forms of its optimizer, or of what else it has several of, have a side each; "" is
+        what it takes by itself.
     """
     found: dict[str, tuple[str, dict[str, bool]]] = {
         f"torch {form}".strip(): ("torch", {form: True} if form else {}) for form in torch
     }
-    found |= {library: (library, {}) for library in MODULES if library != "torch"}
+    found |= {library: (library, {}) for library in others}
     return {
-        side: partial(_start, library, network, *sizes, **adam)
-        for side, (library, adam) in found.items()
+        side: partial(_start, library, network, *sizes, **form)
+        for side, (library, form) in found.items()
     }
 
 
-def _start(library: str, network: str, *given: Any, **adam: bool) -> Step:
-    return getattr(import_module(MODULES[library]), network)(*given, **adam)
+def _start(library: str, network: str, *given: Any, **form: bool) -> Step:
+    return getattr(import_module(MODULES[library]), network)(*given, **form)

@@ -1,4 +1,4 @@
-"""Two or more sides that do the same training steps, in processes of their own, timed in turn."""
+"""Two or more sides that do the same steps, in processes of their own, timed in turn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ CHECKED = 50
 libraries it is fewer."""
 
 TOLERANCE = 1e-4
-"""How far losses may lie apart, relative to ours: rounding, and no more."""
+"""How far losses may lie apart, relative to ours: rounding, and no more. A benchmark may have a
+TOLERANCE of its own, and say in COMPARED what it is that its steps give if not losses."""
 
 PAUSE = 0.05
 """Seconds before a turn: threads of the side before spin on for up to 30 ms (OpenBLAS)."""
@@ -130,7 +131,7 @@ def race(
         workers = _start(stack, module, benchmark, sides, core)
         checked = [_checked(benchmark, side) for side in sides]
         losses = [worker.ask("losses", n) for worker, n in zip(workers, checked)]
-        difference = disagreement(sides, losses)
+        difference = disagreement(sides, losses, **_comparison(benchmark))
         times = take_turns(workers, rounds, steps, tick)
         last = [worker.ask("losses", 1)[0] for worker in workers]
         facts = [worker.ask("facts", worker.side.split()[0]) for worker in workers]
@@ -141,6 +142,8 @@ def race(
         "title": benchmark.TITLE,
         "rounds": rounds,
         "steps": steps,
+        "tokens": getattr(benchmark, "TOKENS", None),
+        "compared": _comparison(benchmark)["compared"],
         "losses": {"checked": max(checked[1:], default=checked[0]), "difference": difference},
         "sides": [_row(*row, ours=times[0]) for row in rows],
     }
@@ -150,19 +153,31 @@ def _checked(benchmark: ModuleType, side: str) -> int:
     return getattr(benchmark, "FEWER_CHECKED", {}).get(side.split()[0], CHECKED)
 
 
-def disagreement(sides: Sequence[str], losses: Sequence[Sequence[float]]) -> float:
-    """The greatest relative distance of a loss to the first side's; RaceError above TOLERANCE.
+def _comparison(benchmark: ModuleType) -> dict[str, Any]:
+    """How what the sides' steps give is compared, and what it is."""
+    tolerance = getattr(benchmark, "TOLERANCE", TOLERANCE)
+    return {"tolerance": tolerance, "compared": getattr(benchmark, "COMPARED", "losses")}
 
-    A side may have fewer losses than the first.
+
+def disagreement(
+    sides: Sequence[str],
+    losses: Sequence[Sequence[float]],
+    tolerance: float = TOLERANCE,
+    compared: str = "losses",
+) -> float:
+    """The greatest relative distance of a loss to the first side's; RaceError above `tolerance`.
+
+    A side may have fewer losses than the first. compared: what the losses are, if something else.
     """
     worst = 0.0
     for side, theirs in zip(sides[1:], losses[1:]):
         for step, (a, b) in enumerate(zip(losses[0][: len(theirs)], theirs, strict=True), 1):
             distance = abs(a - b) / abs(a) if a else abs(b)
-            if not distance <= TOLERANCE:
+            if not distance <= tolerance:
                 both = f"{a:.7g} ({sides[0]}) and {b:.7g} ({side})"
                 raise RaceError(
-                    f"the sides do not do the same work: after step {step} the losses are {both}"
+                    "the sides do not do the same work: "
+                    f"after step {step} the {compared} are {both}"
                 )
             worst = max(worst, distance)
     return worst

@@ -9,14 +9,16 @@ from typing import Any
 import autograd
 import autograd.numpy as anp
 import numpy as np
+from autograd.scipy.special import erf
 from autograd.tracer import getval
 
-from tests.benchmarks.formulas import Functions, gpt_loss, mlp_loss
+from tests.benchmarks.bert_c import with_places
+from tests.benchmarks.formulas import Functions, bert_loss, gpt_loss, mlp_loss
 from tests.benchmarks.worker import Step
 from tinygrad_llm import nn, optim
 from tinygrad_llm.tensor import Tensor
 
-AUTOGRAD = Functions(anp, getval)
+AUTOGRAD = Functions(anp, getval, erf)
 
 
 def mlp(arrays: dict[str, np.ndarray]) -> Step:
@@ -29,6 +31,11 @@ def gpt(heads: int, arrays: dict[str, np.ndarray]) -> Step:
     """The GPT, with AdamW."""
     batches = [(ids,) for ids in arrays.pop("ids")]
     return _step(partial(gpt_loss, AUTOGRAD, heads), arrays, batches, optim.AdamW)
+
+
+def bert(heads: int, arrays: dict[str, np.ndarray]) -> Step:
+    """The BERT, with AdamW."""
+    return _step(partial(bert_loss, AUTOGRAD, heads), arrays, with_places(arrays), optim.AdamW)
 
 
 def _step(

@@ -10,11 +10,14 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from tests.benchmarks.formulas import Functions, gpt_loss, mlp_loss
+from tests.benchmarks import formulas
+from tests.benchmarks.bert_c import with_places
+from tests.benchmarks.decode_g import TOKENS, checksum
+from tests.benchmarks.formulas import Functions, bert_loss, gpt_loss, mlp_loss
 from tests.benchmarks.worker import Step
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-JAX = Functions(jnp, jax.lax.stop_gradient)
+JAX = Functions(jnp, jax.lax.stop_gradient, jax.scipy.special.erf)
 
 
 def mlp(arrays: dict[str, np.ndarray]) -> Step:
@@ -27,6 +30,59 @@ def gpt(heads: int, arrays: dict[str, np.ndarray]) -> Step:
     """The GPT, with AdamW."""
     batches = [(ids,) for ids in jnp.asarray(arrays.pop("ids"))]
     return _step(partial(gpt_loss, JAX, heads), arrays, batches, decay=0.01)
+
+
+def bert(heads: int, arrays: dict[str, np.ndarray]) -> Step:
+    """The BERT, with AdamW."""
+    batches = jax.tree.map(jnp.asarray, with_places(arrays))
+    return _step(partial(bert_loss, JAX, heads), arrays, batches, decay=0.01)
+
+
+def decode(heads: int, arrays: dict[str, np.ndarray], tokens: int = TOKENS) -> Step:
+    """The GPT as a writer: one compiled program reads the prompt and finds all tokens."""
+    prompts = jnp.asarray(arrays.pop("prompts"))
+    weights = jax.tree.map(jnp.asarray, arrays)
+    write = jax.jit(partial(_written, heads, tokens))
+    return lambda number: checksum(write(weights, prompts[number % len(prompts)]))
+
+
+def _written(heads: int, tokens: int, p: dict[str, Any], ids: Any) -> Any:
+    """ids (1, T) and so many tokens after them, each the most probable one: (T + tokens,)."""
+    length = ids.shape[1] + tokens
+    layers = len({name.split(".")[2] for name in p if ".layers." in name})
+    width = p["tokens.weight"].shape[1] // heads
+    caches = [jnp.zeros((2, 1, heads, length, width)) for _ in range(layers)]
+
+    def another(state: Any, _: Any) -> tuple[Any, Any]:
+        caches, seen, token = state
+        caches, following = _read(heads, p, caches, seen, token[:, None])
+        return (caches, seen + 1, following), following
+
+    caches, first = _read(heads, p, caches, 0, ids)
+    state = caches, ids.shape[1], first
+    _, rest = jax.lax.scan(another, state, length=tokens - 1)
+    return jnp.concatenate([ids[0], first, rest[:, 0]])
+
+
+def _read(heads: int, p: dict[str, Any], caches: list[Any], seen: Any, ids: Any) -> Any:
+    """The caches with ids (1, T), which come after `seen` tokens, and the token after them (1,)."""
+    places = seen + jnp.arange(ids.shape[1])
+    keys = jnp.arange(caches[0].shape[3])
+    unseen = jnp.where(keys <= places[:, None], 0.0, -1e9)
+    x = p["tokens.weight"][ids] + p["positions.weight"][places]
+    grown = []
+    for layer, cache in enumerate(caches):
+        name = f"decoder.layers.{layer}"
+        h = formulas.norm(JAX, p, f"{name}.attention_sum.norm", x)
+        q, *new = formulas.heads_of(JAX, heads, p, name, h)
+        cache = jax.lax.dynamic_update_slice(cache, jnp.stack(new), (0, 0, 0, seen, 0))
+        x = x + formulas.mixed(JAX, p, name, q, *cache, unseen)
+        h = formulas.norm(JAX, p, f"{name}.feed_forward_sum.norm", x)
+        up = formulas.gelu_tanh(JAX, formulas.linear(p, f"{name}.feed_forward.up", h))
+        x = x + formulas.linear(p, f"{name}.feed_forward.down", up)
+        grown.append(cache)
+    x = formulas.norm(JAX, p, "decoder.norm", x)[:, -1]
+    return grown, (x @ p["tokens.weight"].T).argmax(-1)
 
 
 def _step(
