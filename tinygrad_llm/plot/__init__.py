@@ -10,7 +10,9 @@ from tinygrad_llm.plot.fonts import readable
 from tinygrad_llm.plot.layers import by_depth, gradient_flow, histograms
 from tinygrad_llm.plot.matrices import confusion_matrix, heat_maps, images
 from tinygrad_llm.plot.paths import descent, paths, surface_of_paths
+from tinygrad_llm.plot.projection import projection
 from tinygrad_llm.plot.search import search
+from tinygrad_llm.plot.shares import shares
 from tinygrad_llm.plot.style import save
 from tinygrad_llm.plot.surface import Surface, loss_surface, surface_values
 from tinygrad_llm.plot.tape import graph, tape
@@ -37,9 +39,11 @@ __all__ = [
     "paths",
     "pieces",
     "profile",
+    "projection",
     "readable",
     "save",
     "search",
+    "shares",
     "surface_of_paths",
     "surface_values",
     "tape",

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_llm import metrics
 from tinygrad_llm.plot.fonts import advice, all_shown, readable
-from tinygrad_llm.plot.style import GREY, footnote, grid, inches, look, panels
+from tinygrad_llm.plot.style import GREY, footnote, grid, inches, ink, look, panels
 from tinygrad_llm.plot.values import Numbers, by_name, floats, host
 
 MOST_CLASSES, MOST_PICTURES, MOST_TABLES = 40, 200, 12
@@ -69,7 +69,7 @@ def _draw_confusion(counts: np.ndarray, names: list[str], title: str, normalize:
         figure, axes = plt.subplots(figsize=size, layout="constrained")
         drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for i, j in np.ndindex(shares.shape):
-            colour = _ink(drawn.to_rgba(shares[i, j])) if counts[i, j] else "#666666"
+            colour = ink(drawn.to_rgba(shares[i, j])) if counts[i, j] else "#666666"
             axes.text(j, i, cells[i][j], ha="center", va="center", fontsize=8, color=colour)
         _margins(axes, counts)
         _class_names(axes, names, width)
@@ -77,13 +77,6 @@ def _draw_confusion(counts: np.ndarray, names: list[str], title: str, normalize:
         unit = "Cells: percent of the row. " if normalize else "Cells: counts. "
         footnote(figure, unit + "Colour: share of the row.", advice(title, *names))
     return figure
-
-
-def _ink(paper: Sequence[float]) -> str:
-    """Black or white: what stands out more from the colour (relative luminance of WCAG 2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in paper[:3]]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "black" if luminance > 0.179 else "white"
 
 
 def _margins(axes: Any, counts: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import io
 import operator
 import os
 import unicodedata
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -93,6 +94,13 @@ def percent(share: float) -> str:
     if 0.999 < share < 1:
         return ">99.9 %"
     return f"{100 * share:.1f} %".replace(".0 ", " ")
+
+
+def ink(paper: Sequence[float]) -> str:
+    """Black or white: what stands out more from the colour (relative luminance of WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in paper[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if luminance > 0.179 else "white"
 
 
 def footnote(figure: Any, *lines: str) -> None:

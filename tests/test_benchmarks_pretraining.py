@@ -1,0 +1,326 @@
+"""The commands that measure pretraining: their parts by hand, and runs of a few steps."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from tests.benchmarks.learning import linear, probe, recipes
+from tinygrad_llm import manual_seed, models
+from tinygrad_llm.tokenizers import WordPieceTokenizer
+
+ANIMALS, TOOLS = "猫狗牛羊马", "刀锯锤钳斧"
+
+
+def titles(count: int, seed: int) -> list[tuple[str, str]]:
+    """Texts of four characters that name animals or tools, and which of the two."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(2, size=count)
+    rows = ["".join(rng.choice(list((ANIMALS, TOOLS)[k]), 4)) for k in classes]
+    return [(row, ("animals", "tools")[k]) for row, k in zip(rows, classes)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    found = []
+    for name, count, seed in (("train", 160, 1), ("test", 60, 2)):
+        file = tmp_path / f"{name}.tsv"
+        text = "".join(f"{row}\t{kind}\n" for row, kind in titles(count, seed))
+        file.write_text(text, encoding="utf-8")
+        found.append(str(file))
+    return found
+
+
+# Logistic regression, and intervals
+
+
+@pytest.fixture
+def clouds():
+    """Three clouds of points that overlap (90, 4), and which each is of."""
+    rng = np.random.default_rng(3)
+    y = np.repeat(np.arange(3), 30)
+    return rng.normal(size=(90, 4)) + 1.5 * np.eye(3, 4)[y], y
+
+
+def test_every_penalty_has_the_least_of_its_own_objective(clouds):
+    x, y = clouds
+    penalties = np.array([0.03, 0.3])
+    weight, bias = linear.minimize(x, y, 3, penalties, steps=600)
+    for w, b, penalty in zip(weight, bias, penalties):
+
+        def objective(flat, penalty=penalty):
+            scores = x @ flat[:12].reshape(4, 3) + flat[12:]
+            scores = scores - scores.max(axis=1, keepdims=True)
+            nats = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(90), y]
+            return nats.mean() + 0.5 * penalty * (flat[:12] ** 2).sum()
+
+        least = optimize.minimize(objective, np.zeros(15)).fun
+        assert objective(np.concatenate([w.reshape(-1), b])) == pytest.approx(least, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [90, 300])
+def test_fit_takes_the_largest_of_the_best_penalties_on_rows_held_out(monkeypatch, rows):
+    x = np.eye(3, dtype=np.float32)[np.arange(rows) % 3]
+    asked, good = [], np.array([False, True, True, False])
+
+    def stub(x, y, classes, penalties):
+        asked.append((len(x), list(penalties)))
+        sign = np.where(good, 1.0, -1.0) if len(penalties) == 4 else np.ones(1)
+        return sign[:, None, None] * np.eye(3), np.zeros((len(penalties), 3))
+
+    monkeypatch.setattr(linear, "minimize", stub)
+    found = linear.fit(x, np.arange(rows) % 3, 3, 0)
+    assert found.penalty == linear.PENALTIES[2] and np.array_equal(found.weight, np.eye(3))
+    folds = 5 if rows == 90 else 1
+    tried = [(rows * 4 // 5, list(linear.PENALTIES))] * folds
+    assert asked == [*tried, (rows, [linear.PENALTIES[2]])]
+
+
+def test_fit_learns_and_the_same_seed_gives_the_same(clouds):
+    x, y = clouds
+    a, b = linear.fit(x, y, 3, 5), linear.fit(x, y, 3, 5)
+    assert (a.predict(x) == y).mean() > 0.7
+    assert np.array_equal(a.weight, b.weight) and a.penalty == b.penalty
+
+
+def test_features_are_standardized_by_the_rows_that_are_learnt():
+    learned, test = linear.standardized(np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[5.0, 8.0]]))
+    assert learned.tolist() == [[-1.0, 0.0], [1.0, 0.0]] and test.tolist() == [[3.0, 1.0]]
+
+
+def test_an_interval_covers_other_seeds_and_other_rows():
+    right = np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]])
+    found = linear.interval(right)
+    by_row = np.std([1.0, 0.5, 0.0, 1.0], ddof=1) / 2
+    by_seed = np.std([0.75, 0.5], ddof=1) / np.sqrt(2) * 12.71
+    assert found.mean == 0.625 and found.half == pytest.approx(np.hypot(1.96 * by_row, by_seed))
+    alone = linear.interval(right[:1])
+    assert alone.half == pytest.approx(1.96 * np.std(right[0], ddof=1) / 2)
+
+
+def test_a_mean_of_seeds_has_students_interval():
+    found = linear.mean_of_seeds(np.array([1.0, 2.0, 3.0]))
+    assert found.mean == 2.0 and found.half == pytest.approx(4.30 / np.sqrt(3))
+    assert linear.mean_of_seeds(np.arange(20.0)).half == pytest.approx(
+        2.093 * np.std(np.arange(20), ddof=1) / np.sqrt(20), rel=0.01
+    )
+
+
+# The probe
+
+
+@pytest.fixture
+def bert(tmp_path):
+    """The folder of a BERT with drawn weights; with a pooler where it is asked for."""
+
+    def make(kind=models.BertForMaskedLM):
+        tokenizer = WordPieceTokenizer.train([ANIMALS + TOOLS], 100)
+        manual_seed(0)
+        config = models.BertConfig(
+            len(tokenizer), 16, 1, 2, 32, max_position_embeddings=8, hidden_dropout_prob=0.5
+        )
+        kind(config).save_pretrained(tmp_path / "bert")
+        tokenizer.save_pretrained(tmp_path / "bert")
+        return tmp_path / "bert"
+
+    return make
+
+
+def test_states_are_means_over_tokens_alone_and_in_the_order_of_the_texts(bert):
+    model, tokenizer = probe.bert_in(bert(models.BertForPreTraining))
+    texts = ["猫狗牛羊", "刀", "锯锤"]
+    found = probe.states(model, tokenizer, texts, "")
+    assert set(found) == {"mean", "[CLS]", "pooler"}
+    for i, text in enumerate(texts):
+        alone = model.bert(tokenizer([text], return_tensors="np")["input_ids"])
+        states = alone.last_hidden_state.numpy()[0]
+        assert found["mean"][i] == pytest.approx(states.mean(axis=0), abs=1e-5)
+        assert found["[CLS]"][i] == pytest.approx(states[0], abs=1e-5)
+        assert found["pooler"][i] == pytest.approx(alone.pooler_output.numpy()[0], abs=1e-5)
+
+
+def test_the_pooler_stands_only_where_there_is_one(bert):
+    model, tokenizer = probe.bert_in(bert())
+    assert set(probe.states(model, tokenizer, ["猫"], "")) == {"mean", "[CLS]"}
+
+
+def part(*rows):
+    return probe.Part([text for text, _ in rows], np.array([y for _, y in rows]))
+
+
+def test_a_bag_weighs_rare_characters_more_and_has_rows_of_one_length():
+    learned = part(("猫猫狗", 0), ("猫牛", 1), ("猫", 1))
+    bag = probe.of_bag(learned, part(("狗羊", 0), ("羊", 0)))
+    assert bag.learned.shape == (3, 3) and bag.test.shape == (2, 3)
+    assert np.linalg.norm(bag.learned[:2], axis=1) == pytest.approx(probe.ROW_LENGTH)
+    cat, dog = sorted(bag.learned[0][bag.learned[0] >= 0])[0], bag.learned[0].max()
+    assert cat == 0.0 < dog  # a character of every text says nothing
+    assert np.linalg.norm(bag.test, axis=1).tolist() == pytest.approx([probe.ROW_LENGTH, 0.0])
+
+
+def test_the_majority_is_that_of_the_labels_that_are_drawn():
+    learned = part(*[("a", 0)] * 2, *[("b", 1)] * 8)
+    nothing = probe.Features("majority class", None, None)
+    right = probe.probe(nothing, learned, part(("c", 1), ("c", 0)), 2, 3, 0)
+    assert list(right) == [10] and right[10].tolist() == [[1.0, 0.0]]
+
+
+def test_probe_pretrains_measures_and_goes_on(files, tmp_path, capsys, monkeypatch):
+    small = {"preset": "tiny", "batch_size": 8, "block_size": 8}
+    monkeypatch.setattr(probe, "RECIPE", probe.RECIPE | small)
+    monkeypatch.setattr(linear, "minimize", partial(linear.minimize, steps=20))
+    words = [*files, "--model", str(tmp_path / "made"), "--seeds", "2", "--pretrain-steps", "3"]
+    assert probe.main(words) == 0
+    out = capsys.readouterr().out
+    assert "160 texts to learn from, 60 to test on" in out and "2 classes" in out
+    assert "pretrained 3 steps of 8" in out and "left neighbour" in out and "unigram" in out
+    lines = {line[2:42].strip(): line[42:] for line in out.splitlines() if "±" in line}
+    assert float(lines["bag of characters"].split("±")[0]) > 95.0
+    assert float(lines["majority class"].split("±")[0]) < 75.0
+    assert "pretrained, mean − random weights, mean" in out and "100 labels" in out
+    before = (tmp_path / "made" / "model.safetensors").read_bytes()
+    texts = [row for row, _ in titles(160, 1)]
+    assert "pretrained 3 steps" in probe.pretrained(tmp_path / "made", texts, 3, 0), "nothing left"
+    assert (tmp_path / "made" / "model.safetensors").read_bytes() == before
+
+
+def test_only_the_training_texts_are_pretrained_on(files, tmp_path, monkeypatch):
+    seen = []
+
+    def stop(options):
+        seen.append((options, Path(options.data).read_text(encoding="utf-8")))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(probe, "pretrain", stop)
+    with pytest.raises(SystemExit, match="enough"):
+        probe.main([*files, "--model", str(tmp_path / "made"), "--pretrain-steps", "7"])
+    (options, text), *_ = seen
+    assert text == "".join(f"{row}\n" for row, _ in titles(160, 1))
+    assert options.unit == "line" and options.steps == 7 and not options.next_sentence
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (None, "a\tx\n", "none"),
+        ("a\tx\n" * 99, "a\tx\n", "99 texts are fewer than 100"),
+        ("a\tx\n" * 100, "a\ty\n", "class 'y' is not in"),
+        ("a\n" * 100, "a\tx\n", "train.tsv"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path, train, test, message):
+    files = [tmp_path / "train.tsv", tmp_path / "test.tsv"]
+    for file, text in zip(files, (train, test)):
+        if text is not None:
+            file.write_text(text, encoding="utf-8")
+    first = files[0] if train is not None else tmp_path / "none"
+    with pytest.raises(SystemExit, match=message):
+        probe.main([str(first), str(files[1]), "--model", str(tmp_path)])
+
+
+def test_a_folder_that_is_no_bert(files, tmp_path):
+    with pytest.raises(SystemExit, match="json is missing"):
+        probe.main([*files, "--model", str(tmp_path)])
+    config = models.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=1)
+    models.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+    WordPieceTokenizer.train([ANIMALS], 50).save_pretrained(tmp_path / "gpt")
+    with pytest.raises(SystemExit, match="a GPT2LMHeadModel is no BERT"):
+        probe.main([*files, "--model", str(tmp_path / "gpt")])
+
+
+# The recipes
+
+
+@pytest.fixture
+def stories(tmp_path):
+    rng = np.random.default_rng(0)
+    words = ["the cat sat", "a dog ran", "the sun rose", "a bird sang"]
+    texts = [
+        " ".join(" ".join(rng.choice(words, 2)).capitalize() + "." for _ in range(4))
+        for _ in range(30)
+    ]
+    file = tmp_path / "stories.txt"
+    file.write_text("\n\n".join(texts), encoding="utf-8")
+    return str(file)
+
+
+def test_recipes_in_a_few_steps(stories, capsys):
+    assert recipes.main(["--data", stories, "--steps", "2", "--seeds", "2"]) == 0
+    out = capsys.readouterr().out
+    for recipe in recipes.RECIPES:
+        assert out.count(recipe.name) == 3
+    assert "left neighbour" in out and "overlap of words" in out
+    assert "dynamic − static masking: " in out and "with − without next sentences: " in out
+
+
+def test_all_recipes_answer_for_the_same_words(stories):
+    tasks = recipes.make_tasks(stories)
+    for task in tasks:
+        rows = [task.eval_dataset[i] for i in range(len(task.eval_dataset))]
+        first, again = task.data_collator(rows), task.data_collator(rows)
+        assert np.array_equal(first["labels"], again["labels"])
+        assert (first["labels"] != -100).sum() == task.targets["mlm"]
+
+
+def test_static_masks_are_drawn_once_and_dynamic_ones_in_each_epoch(stories, monkeypatch):
+    tasks, made = recipes.make_tasks(stories), []
+
+    class Watched:
+        def __init__(self, model, plan, transform, data_collator, train_dataset):
+            made.append((plan.seed, transform, data_collator.seed, train_dataset))
+
+        def train(self):
+            pass
+
+    monkeypatch.setattr(recipes, "Trainer", Watched)
+    for recipe in recipes.RECIPES:
+        model = recipes.learned(tasks, recipe, 1, 5)
+        assert isinstance(model, models.BertForPreTraining) == recipe.pairs
+        seed, transform, masks, rows = made[-1]
+        assert seed == masks == 5 and (transform is not None) == recipe.dynamic
+        assert rows is (tasks.pairs if recipe.pairs else tasks.single).train_dataset
+
+
+def test_effects_by_hand():
+    # static with, static without, dynamic with, dynamic without; two seeds
+    right = [[0.1, 0.2], [0.2, 0.3], [0.3, 0.4], [0.6, 0.7]]
+    runs = {
+        recipe: [recipes.Run(share, 0.0, None) for share in shares]
+        for recipe, shares in zip(recipes.RECIPES, right)
+    }
+    dynamic, pairs, _ = recipes.effects(runs).splitlines()
+    assert dynamic == "dynamic − static masking: +30.00 ± 0.00 points"
+    assert pairs == "with − without next sentences: -20.00 ± 0.00 points"
+
+
+def test_shares_count_right_words_and_right_pairs(stories):
+    tasks = recipes.make_tasks(stories)
+    model = tasks.pairs.new_model("tiny")
+    for parameter in model.parameters():
+        parameter.data[...] = 0.0
+    labels = np.concatenate(
+        [tasks.pairs.data_collator([row])["labels"].reshape(-1) for row in rows_of(tasks.pairs)]
+    )
+    favourite = np.bincount(labels[labels >= 0]).argmax()
+    model.predictions.bias.data[favourite] = 1.0
+    words, follows = recipes.shares(model, tasks.pairs, True)
+    assert words == pytest.approx((labels[labels >= 0] == favourite).mean())
+    assert follows == pytest.approx(
+        np.mean([row["next_sentence_label"] == 0 for row in rows_of(tasks.pairs)])
+    )
+
+
+def rows_of(task):
+    return [task.eval_dataset[i] for i in range(len(task.eval_dataset))]
+
+
+def test_recipes_refuse(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="there is no"):
+        recipes.main(["--data", str(tmp_path / "none.txt")])
+    with pytest.raises(SystemExit):
+        recipes.main(["--seeds", "1"])
+    assert "--seeds is at least 2" in capsys.readouterr().err
