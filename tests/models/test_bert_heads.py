@@ -7,7 +7,7 @@ import pytest
 
 from tests.engine.common import same_bits
 from tests.models.common import bert, close, ids
-from tinygrad_llm import Tensor, grad, manual_seed, models, optim
+from tinygrad_llm import Tensor, grad, manual_seed, models, nn, optim
 from tinygrad_llm import functional as F
 from tinygrad_llm.training import Trainer, TrainingArguments
 
@@ -210,3 +210,40 @@ def test_several_numbers_need_as_many_labels():
 def test_one_label_takes_numbers_of_its_shape_alone():
     with pytest.raises(ValueError, match=r"labels \(2,\) for a regression of logits \(3, 1\)"):
         sequence(num_labels=1)(ids(3, 6), labels=[0.5, 1.0])
+
+
+HALF = {
+    "BertForPreTraining": {"labels": np.full((2, 5), 3), "next_sentence_label": np.array([0, 1])},
+    "BertForMaskedLM": {"labels": np.full((2, 5), 3)},
+    "BertForNextSentencePrediction": {"labels": np.array([0, 1])},
+    "BertForSequenceClassification": {"labels": np.array([0.5, 1.25]), "num_labels": 1},
+    "BertForTokenClassification": {"labels": np.zeros((2, 5), int)},
+    "BertForQuestionAnswering": {
+        "start_positions": np.array([1, 2]),
+        "end_positions": np.array([2, 9]),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", HALF)
+def test_losses_of_a_model_in_float16_are_float32(kind):
+    given = dict(HALF[kind])
+    model = bert(kind, num_labels=given.pop("num_labels", 2)).astype("float32")
+    with nn.in_dtype(model, "float16"):
+        loss = model(ids(2, 5), **given).loss
+        assert model(ids(2, 5)).tensors()[0].dtype == np.float16
+    assert loss.dtype == np.float32 and loss.numpy() != loss.numpy().astype(np.float16)
+    loss.backward()
+    assert next(model.parameters()).grad.dtype == np.float32
+    np.testing.assert_allclose(loss.item(), model(ids(2, 5), **given).loss.item(), rtol=0.02)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int8", "int64"])
+def test_positions_of_any_integers(dtype):
+    model, words = bert("BertForQuestionAnswering"), ids(3, 6)
+    places = np.array([2, 100, 5]), np.array([3, 100, 120])
+    expected = model(words, start_positions=places[0], end_positions=places[1])
+    small = [each.astype(dtype) for each in places]
+    found = model(words, start_positions=small[0], end_positions=small[1])
+    assert found.loss.item() == expected.loss.item()
+    assert [count for _, count in found.parts] == [2, 1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
@@ -18,6 +21,7 @@ from tinygrad_llm.models.outputs import (
     PretrainingOutput,
     QuestionAnsweringOutput,
     class_labels,
+    full,
     integers,
 )
 from tinygrad_llm.nn.storage import room
@@ -52,8 +56,8 @@ class MaskedLanguageHead(nn.Module):
         """
         labels = class_labels("labels", labels, x.shape[:2], len(words))
         hidden = labels != IGNORED
-        rows = self._transformed(x[hidden])
-        loss = F.linear_cross_entropy(rows, words, labels[hidden], self.bias, transposed=True)
+        rows, words, bias = map(full, (self._transformed(x[hidden]), words, self.bias))
+        loss = F.linear_cross_entropy(rows, words, labels[hidden], bias, transposed=True)
         return loss, len(rows)
 
     def _transformed(self, x: Tensor) -> Tensor:
@@ -105,18 +109,28 @@ class _WithBert(PretrainedModel, config=BertConfig, family="bert"):
         own = config.classifier_dropout
         return nn.Dropout(config.hidden_dropout_prob if own is None else own)
 
+
+class _WithWords(_WithBert):
+    """A BERT that scores words."""
+
+    def __init__(self, config: BertConfig | None = None):
+        super().__init__(config)
+        self.predictions = MaskedLanguageHead(self.config)
+
     def _word_rows(self) -> Tensor:
         return self.bert.embeddings.words.weight
 
+    def _scores(self) -> _Scores:
+        return _Scores(self.predictions, self._word_rows())
 
-class BertForPreTraining(_WithBert):
+
+class BertForPreTraining(_WithWords):
     """BERT with both tasks that it is pretrained by: hidden words and next sentences  (G12)."""
 
     pooled = True
 
     def __init__(self, config: BertConfig | None = None):
         super().__init__(config)
-        self.predictions = MaskedLanguageHead(self.config)
         self.seq_relationship = self._dense(2)
 
     def forward(
@@ -147,16 +161,15 @@ class BertForPreTraining(_WithBert):
         maps = {"attentions": found.attentions, "hidden_states": found.hidden_states}
         return PretrainingOutput(x, self._scores(), scores, words, pairs, **maps)
 
-    def _scores(self) -> _Scores:
-        return _Scores(self.predictions, self._word_rows())
+    def count_targets(self, batch: Mapping[str, Any]) -> tuple[int, ...]:
+        """How many hidden words and pairs of a batch count, where it has labels for them, as a
+        Trainer asks."""
+        labels = (batch.get(name) for name in ("labels", "next_sentence_label"))
+        return tuple(int((integers(each) != IGNORED).sum()) for each in labels if each is not None)
 
 
-class BertForMaskedLM(_WithBert):
+class BertForMaskedLM(_WithWords):
     """BERT with the head for hidden words, and no pooler  (F71)."""
-
-    def __init__(self, config: BertConfig | None = None):
-        super().__init__(config)
-        self.predictions = MaskedLanguageHead(self.config)
 
     def forward(
         self,
@@ -176,9 +189,6 @@ class BertForMaskedLM(_WithBert):
             loss, targets = self.predictions.loss(x, self._word_rows(), labels)
         maps = {"attentions": found.attentions, "hidden_states": found.hidden_states}
         return LanguageModelOutput(x, self._scores(), 0, loss, targets, **maps)
-
-    def _scores(self) -> _Scores:
-        return _Scores(self.predictions, self._word_rows())
 
 
 class BertForNextSentencePrediction(_WithBert):
@@ -253,6 +263,7 @@ class BertForSequenceClassification(_WithBert):
         if labels.shape != logits.shape:
             raise ValueError(f"labels {labels.shape} for a {problem} of logits {logits.shape}")
         of = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+        logits = full(logits)
         return of(logits, labels.astype(logits.dtype))
 
     def _problem(self, labels: Any) -> str:
@@ -313,26 +324,39 @@ class BertForQuestionAnswering(_WithBert):
         asked = output_attentions, output_hidden_states
         found = self.bert(input_ids, attention_mask, token_type_ids, None, *asked)
         logits = self.qa_outputs(found.last_hidden_state)
-        both, loss = (logits[:, :, 0], logits[:, :, 1]), None
+        both, parts = (logits[:, :, 0], logits[:, :, 1]), []
         if (start_positions is None) != (end_positions is None):
             raise ValueError("BertForQuestionAnswering: give start_positions and end_positions")
         if start_positions is not None:
-            start = _pointed("start_positions", both[0], start_positions)
-            loss = (start + _pointed("end_positions", both[1], end_positions)) * 0.5
-        return QuestionAnsweringOutput(*both, loss, found.hidden_states, found.attentions)
+            parts = [
+                _pointed("start_positions", both[0], start_positions),
+                _pointed("end_positions", both[1], end_positions),
+            ]
+        loss = parts[0][0] + parts[1][0] if parts else None
+        return QuestionAnsweringOutput(*both, loss, found.hidden_states, found.attentions, parts)
+
+    def count_targets(self, batch: Mapping[str, Any]) -> tuple[int, ...]:
+        """How many positions of either kind are in the texts of a batch, as a Trainer asks."""
+        length = np.shape(batch["input_ids"])[1]
+        names = ("start_positions", "end_positions")
+        return tuple(int((integers(batch[name]) < length).sum()) for name in names)
 
 
 def _classified(what: str, logits: Tensor, labels: Any) -> tuple[Tensor, int]:
     """The mean cross-entropy over labels that are not −100, and how many they are."""
     labels = class_labels(what, labels, logits.shape[:-1], logits.shape[-1])
-    return F.cross_entropy(logits, labels, ignore_index=IGNORED), int((labels != IGNORED).sum())
+    loss = F.cross_entropy(full(logits), labels, ignore_index=IGNORED)
+    return loss, int((labels != IGNORED).sum())
 
 
-def _pointed(what: str, logits: Tensor, positions: Any) -> Tensor:
-    """The mean cross-entropy of places in texts of T words, over those that are below T."""
+def _pointed(what: str, logits: Tensor, positions: Any) -> tuple[Tensor, int]:
+    """Half the mean cross-entropy of places in texts of T words, over those that are below T, and
+    how many they are."""
     positions = integers(positions)
-    length = logits.shape[1]
-    inside = namespace(positions).where(positions < length, positions, IGNORED)
-    if positions.dtype.kind in "iu" and positions.size and positions.min() < 0:
-        raise IndexError(f"{what}: {int(positions.min())} is before the text")
-    return _classified(what, logits, inside)[0]
+    if positions.dtype.kind in "iu":
+        positions = positions.astype(np.int64)  # of which −100 is one
+        if positions.size and positions.min() < 0:
+            raise IndexError(f"{what}: {int(positions.min())} is before the text")
+    inside = namespace(positions).where(positions < logits.shape[1], positions, IGNORED)
+    loss, targets = _classified(what, logits, inside)
+    return loss * 0.5, targets

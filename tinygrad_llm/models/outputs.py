@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tinygrad_llm import functional as F
@@ -35,7 +35,7 @@ class Head(NamedTuple):
     def loss(self, x: Tensor, labels: Any) -> tuple[Tensor, int]:
         """The mean cross-entropy at labels that count, and how many do; no logits are kept."""
         loss = F.linear_cross_entropy(
-            x, self.weight, labels, ignore_index=IGNORED, transposed=self.tied
+            full(x), full(self.weight), labels, ignore_index=IGNORED, transposed=self.tied
         )
         return loss, int((labels != IGNORED).sum())
 
@@ -138,6 +138,7 @@ class PretrainingOutput(LanguageModelOutput):
     None where its labels are  (G12).
 
     targets: hidden words that count, or pairs where they alone have labels; nsp_targets: pairs.
+    parts: the losses that there are, each with its number of targets.
     seq_relationship_logits (B, 2): the scores of "follows" and "does not".
     """
 
@@ -156,6 +157,7 @@ class PretrainingOutput(LanguageModelOutput):
         self.seq_relationship_logits = seq_relationship_logits
         self.mlm_loss, self.targets = words
         self.nsp_loss, self.nsp_targets = pairs
+        self.parts = [part for part in (words, pairs) if part[0] is not None]
         if self.targets is None:
             self.targets = self.nsp_targets
 
@@ -185,13 +187,20 @@ class ClassifierOutput(_Output):
 @dataclass
 class QuestionAnsweringOutput(_Output):
     """start_logits, end_logits (B, T): scores of the places where the answer begins and ends; the
-    mean loss, or None without labels; hidden_states and attentions where asked for."""
+    mean loss, or None without labels; hidden_states and attentions where asked for; parts: half of
+    either loss, with the number of its targets."""
 
     start_logits: Tensor
     end_logits: Tensor
     loss: Tensor | None = None
     hidden_states: list[Tensor] | None = None
     attentions: list[Tensor] | None = None
+    parts: list[tuple[Tensor, int]] = field(default_factory=list)
+
+
+def full(x: Tensor) -> Tensor:
+    """In float32 at least: float16 would round a loss, and end at 65,504."""
+    return x.astype("float32") if x.dtype.itemsize < 4 else x
 
 
 def integers(ids: Any) -> Any:

@@ -6,7 +6,7 @@ A batch is a tuple (x, labels) or a dict of arrays by the names of the model's a
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -24,14 +24,19 @@ HALF = "float16"
 
 Batch = tuple[Any, ...] | dict[str, Any]
 
+Part = tuple[Tensor, int]
+"""A mean, and over how many targets it is."""
+
 
 class Result(NamedTuple):
     """The mean loss of a batch, where it has labels; what the model answered, where the loss
-    function tells; and over how many targets the mean is, where that is not `count_targets`."""
+    function tells; over how many targets the mean is, where that is not `count_targets`; and where
+    the loss is a sum of means over targets of their own, these parts."""
 
     loss: Tensor | None
     answer: Any
     targets: int | None = None
+    parts: Sequence[Part] | None = None
 
     @property
     def outputs(self) -> Tensor | None:
@@ -47,10 +52,11 @@ of targets that the mean is over)."""
 def default_loss(model: Module, batch: Batch) -> Result:
     """Cross-entropy of what the model says and the labels, in float32 at least; or the model's own.
 
-    (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`, and
-    with `.targets` where its mean is over fewer than there are labels (it shifts or masks them); a
-    model whose forward takes no "labels" gets the rest, and its output is held against them. (x,)
-    and a dict without labels have no loss, unless the model's answer has one.
+    (x, labels): model(x). A dict: model(**batch), which may answer with `.loss` and `.logits`, with
+    `.targets` where its mean is over fewer than there are labels (it shifts or masks them), and
+    with `.parts` where the loss is a sum of means, each over targets of its own; a model whose
+    forward takes no "labels" gets the rest, and its output is held against them. (x,) and a dict
+    without labels have no loss, unless the model's answer has one.
     """
     if not isinstance(batch, Mapping):
         if len(batch) == 1:
@@ -65,7 +71,7 @@ def default_loss(model: Module, batch: Batch) -> Result:
                 "answer with .loss, or take no labels; or give the Trainer a compute_loss"
             )
         loss, targets = getattr(answer, "loss", None), getattr(answer, "targets", None)
-        return Result(loss, answer, targets)
+        return Result(loss, answer, targets, getattr(answer, "parts", None) or None)
     others = {name: value for name, value in batch.items() if name != "labels"}
     return _cross_entropy(model(**others), batch["labels"])
 
@@ -119,6 +125,14 @@ def count_targets(batch: Batch) -> int:
     if labels is not None and labels.dtype.kind in "iu":
         return int((labels != IGNORED).sum())
     return count_rows(batch)
+
+
+def parts_of(result: Result, batch: Batch) -> list[Part]:
+    """The means that the loss is the sum of, in a fixed order; for most models it is one mean."""
+    assert result.loss is not None
+    if result.parts is not None:
+        return list(result.parts)
+    return [(result.loss, count_targets(batch) if result.targets is None else result.targets)]
 
 
 def count_rows(batch: Batch) -> int:

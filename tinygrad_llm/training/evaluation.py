@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_llm.backend import to_host
 from tinygrad_llm.nn import Module, evaluating
-from tinygrad_llm.training.batches import IGNORED, Batch, Result, count_targets, labels_of
+from tinygrad_llm.training.batches import IGNORED, Batch, Part, Result, labels_of, parts_of
 
 Metrics = dict[str, float]
 ComputeMetrics = Callable[[np.ndarray, np.ndarray], Metrics]
@@ -35,21 +35,20 @@ def evaluate(
     keep: bool = False,
     batch_metrics: BatchMetrics | None = None,
 ) -> Predictions:
-    """The mean loss over all targets, as {"loss": …}, where there are labels; the accuracy where
-    outputs are scores of classes; with `compute_metrics` what that says, which needs all outputs at
-    once; with `batch_metrics` the means of what that gives, batch by batch, where no array outlives
-    its batch. keep: outputs in any case.
+    """The mean loss over all targets, as {"loss": …}, where there are labels (of a joint loss the
+    sum of such means, each over the targets of its own part); the accuracy where outputs are scores
+    of classes; with `compute_metrics` what that says, which needs all outputs at once; with
+    `batch_metrics` the means of what that gives, batch by batch, where no array outlives its batch.
+    keep: outputs in any case.
     """
-    means = _Means()
-    loss, targets, right, judged = 0.0, 0, 0, 0
+    means, losses, right, judged = _Means(), _Means(), 0, 0
     outputs: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     with evaluating(model):
         for batch in batches:
             result = forward(batch)
-            count = count_targets(batch) if result.targets is None else result.targets
             if result.loss is not None:
-                loss, targets = loss + result.loss.item() * count, targets + count
+                losses.add(_sums(parts_of(result, batch)))
             truth = labels_of(batch)
             hits, counted = _hits(result, truth)
             right, judged = right + hits, judged + counted
@@ -58,7 +57,7 @@ def evaluate(
             if (keep or compute_metrics) and result.outputs is not None:
                 outputs.append(result.outputs.numpy().copy())
                 labels += [] if truth is None else [to_host(truth)]
-    metrics = {"loss": loss / targets} if targets else {}
+    metrics = {"loss": sum(losses.values().values())} if losses.values() else {}
     if judged:
         metrics["accuracy"] = right / judged
     said = _joined(outputs) if outputs else np.zeros(0)
@@ -68,6 +67,10 @@ def evaluate(
             raise TypeError("compute_metrics needs outputs: compute_loss must give (loss, outputs)")
         metrics |= _numbers(compute_metrics(said, true))
     return Predictions(said, true, metrics | means.values())
+
+
+def _sums(parts: list[Part]) -> dict[str, tuple[float, int]]:
+    return {f"part {i}": (loss.item() * count, count) for i, (loss, count) in enumerate(parts)}
 
 
 class _Means:

@@ -12,7 +12,15 @@ from tinygrad_llm import nn, optim
 from tinygrad_llm.backend import to_host
 from tinygrad_llm.tensor import Tensor
 from tinygrad_llm.training.arguments import TrainingArguments
-from tinygrad_llm.training.batches import Batch, ComputeLoss, count_targets, forward
+from tinygrad_llm.training.batches import (
+    Batch,
+    ComputeLoss,
+    Part,
+    Result,
+    count_targets,
+    forward,
+    parts_of,
+)
 
 CLASSES: dict[str, type[optim.Optimizer]] = {
     "adamw": optim.AdamW,
@@ -32,6 +40,23 @@ class Step(NamedTuple):
     norm: float
     rate: float
     skipped: bool
+
+
+class _Sum:
+    """A part of the loss over the batches of a step: the shares of each, and the mean of all."""
+
+    def __init__(self, expected: int):
+        self.expected, self.count, self._summed = expected, 0, 0.0
+
+    def weighted(self, loss: Tensor, count: int) -> Tensor:
+        """A batch's mean over `count` targets, by its share of all."""
+        self.count += count
+        self._summed += count * loss.item()
+        return loss if count == self.expected != 0 else loss * (count / max(self.expected, 1))
+
+    @property
+    def mean(self) -> float:
+        return self._summed / self.count if self.count else 0.0
 
 
 class Stepper:
@@ -73,37 +98,56 @@ class Stepper:
         """Update the weights by the mean gradient over all targets of the batches (F66).
 
         Each batch's mean is weighted by its share of the targets, so that micro-batches of any
-        sizes, with any of their labels ignored, add up to what one large batch would give.
+        sizes, with any of their labels ignored, add up to what one large batch would give. Of a
+        joint loss each part has shares of its own.
         Raises FloatingPointError, before the weights change, for what is not finite.
         """
         for parameter in self.parameters:  # those too that this optimizer does not move
             parameter.grad = None
-        expected = sum(map(count_targets, batches))
-        total, summed = 0, 0.0
+        sums: list[_Sum] = []
         for batch in batches:
             result = self.forward(batch)
-            count = count_targets(batch) if result.targets is None else result.targets
             value = result.loss.item()
             if not math.isfinite(value):
                 self._refuse(number, f"the loss is {value}", batch)
-            total, summed = total + count, summed + count * value
-            self._backward(result.loss, count / expected if expected else 0.0)
-        self._rescale(expected, total)
-        mean = summed / total if total else 0.0
+            parts = parts_of(result, batch)
+            sums = sums or [_Sum(count) for count in self._expected(result, parts, batches)]
+            self._backward([each.weighted(*part) for each, part in zip(sums, parts)])
+        if len(sums) == 1:
+            self._rescale(sums[0])
         rate = self.schedule.get_last_lr()[0]
         norm, skipped = self._move(number, batches[-1])
+        mean, total = sum(each.mean for each in sums), sum(each.count for each in sums)
         return Step(mean, total, norm, rate, skipped)
 
-    def _rescale(self, expected: int, total: int) -> None:
-        """The shares were taken of `expected` targets; a model may have counted others."""
-        if total not in (0, expected):
+    def _expected(
+        self, result: Result, parts: list[Part], batches: Sequence[Batch]
+    ) -> tuple[int, ...]:
+        """How many targets each part of the loss has in all batches, before they are run.
+
+        Of a joint loss the model knows that: count_targets(batch) gives the numbers of one.
+        """
+        if result.parts is None:
+            return (sum(map(count_targets, batches)),)
+        if len(batches) == 1:
+            return tuple(count for _, count in parts)
+        own = getattr(self.model, "count_targets", None)
+        if own is None:
+            raise TypeError(
+                f"{type(self.model).__name__} answers with .parts: to accumulate batches it needs "
+                "a method count_targets(batch) that gives their numbers of targets"
+            )
+        return tuple(map(sum, zip(*map(own, batches))))
+
+    def _rescale(self, only: _Sum) -> None:
+        """The shares were taken of the expected targets; a model may have counted others."""
+        if only.count not in (0, only.expected):
             for parameter in self.parameters:
                 if parameter.grad is not None:
-                    parameter.grad = parameter.grad * (expected / total)
+                    parameter.grad = parameter.grad * (only.expected / only.count)
 
-    def _backward(self, loss: Tensor, share: float) -> None:
-        if share != 1.0:
-            loss = loss * share
+    def _backward(self, losses: list[Tensor]) -> None:
+        loss = sum(losses[1:], losses[0])
         if self.scaler is None:
             loss.backward()
             return
