@@ -232,3 +232,21 @@ def test_a_dict_without_labels_for_a_model_without_loss():
     rows = data.ListDataset([{"x": rows[i]["x"]} for i in range(20)])
     with pytest.raises((TypeError, ValueError), match=r"labels|loss"):
         Trainer(Named(), TrainingArguments(quiet=True), rows).train()
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_weights_that_are_not_finite_are_not_saved(tmp_path, steps):
+    """The update of the last step, or of one before a checkpoint, is seen by no other step."""
+    run = trainer(
+        learning_rate=1e39, max_steps=steps, save_steps=1, eval_strategy="no", output_dir=tmp_path
+    )
+    with pytest.raises(FloatingPointError, match=r"step 1: .*the weight .* begin again with a sma"):
+        run.train()
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_an_evaluation_that_overflows_ends_the_run(tmp_path):
+    run = trainer(learning_rate=1e30, max_steps=1, output_dir=tmp_path)
+    with pytest.raises(FloatingPointError, match=r"step 1: the loss of the evaluation is (nan|inf)"):
+        run.train()
+    assert not list(tmp_path.glob("*.safetensors"))

@@ -31,6 +31,9 @@ CLASSES: dict[str, type[optim.Optimizer]] = {
 }
 
 
+SLOWER = "a smaller learning_rate"
+
+
 class Step(NamedTuple):
     """What one update was: the mean loss over its targets, the norm of the gradient before
     clipping, the learning rate, and whether it was skipped for a gradient not finite in float16."""
@@ -176,6 +179,21 @@ class Stepper:
     def _refuse(self, number: int, what: str, batch: Batch) -> None:
         raise FloatingPointError(f"step {number}: {what}; {first_bad(self.model, batch)}")
 
+    def refuse_loss(self, number: int, value: float) -> None:
+        """Raise FloatingPointError for the loss of an evaluation."""
+        self.check_weights(number)
+        raise FloatingPointError(
+            f"step {number}: the loss of the evaluation is {value}, with finite weights: begin "
+            f"again with {SLOWER}"
+        )
+
+    def check_weights(self, number: int) -> None:
+        """Raise FloatingPointError where the update has made weights that are not finite: the next
+        step would find it, but there may be none, and a checkpoint of them could not go on."""
+        bad = _first_bad(("the weight", [(n, p.data) for n, p in self.model.named_parameters()]))
+        if bad:
+            raise FloatingPointError(f"step {number}: {bad} now: begin again with {SLOWER}")
+
     def state_dict(self) -> dict[str, Any]:
         """Of schedule and loss scale; the optimizer's has a place of its own."""
         scaler = self.scaler.state_dict() if self.scaler else None
@@ -213,14 +231,24 @@ def make_schedule(
 def first_bad(model: nn.Module, batch: Batch) -> str:
     """Where the first value is that is not finite: weights, then gradients, then inputs."""
     named = list(model.named_parameters())
-    for what, arrays in (
+    bad = _first_bad(
         ("the weight", [(name, p.data) for name, p in named]),
         ("the gradient of", [(name, p.grad.data) for name, p in named if p.grad is not None]),
         ("the input", list(batch.items() if isinstance(batch, dict) else enumerate(batch))),
-    ):
+    )
+    if bad:
+        return f"the first bad one is {bad}"
+    return (
+        f"weights, gradients and inputs are finite: the loss overflows: begin again with {SLOWER}"
+    )
+
+
+def _first_bad(*kinds: tuple[str, list[tuple[Any, Any]]]) -> str:
+    """The first array with numbers that are not finite, and how many; "" where there is none."""
+    for what, arrays in kinds:
         for name, array in arrays:
             array = to_host(array) if hasattr(array, "dtype") else np.zeros(0)
             bad = int((~np.isfinite(array)).sum()) if array.dtype.kind == "f" else 0
             if bad:
-                return f"the first bad one is {what} {name}: {bad} of {array.size} are not finite"
-    return "weights, gradients and inputs are finite: the loss overflows; a smaller learning rate?"
+                return f"{what} {name}: {bad} of {array.size} are not finite"
+    return ""

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinygrad_llm import data, nn, optim
 from tinygrad_llm.backend import manual_seed, random
 from tinygrad_llm.training import folder as folders
@@ -139,7 +141,8 @@ class Trainer(Evaluator):
         self._clock = time.perf_counter()
         self._tell("on_train_begin")
         try:
-            with on_ctrl_c() as interrupt:
+            # What is not finite is looked for, and told in an error: no warnings before it.
+            with on_ctrl_c() as interrupt, np.errstate(over="ignore", invalid="ignore"):
                 self._loop(interrupt)
         finally:
             self._tell("on_train_end")
@@ -278,6 +281,7 @@ class Trainer(Evaluator):
     def _save(self) -> None:
         """A checkpoint of this moment, where there is a folder."""
         if self.folder is not None:
+            self.stepper.check_weights(self.state.step)
             self._tell("on_save", save(self))
 
     def _save_and_say(self) -> None:
@@ -295,6 +299,7 @@ class Trainer(Evaluator):
         state, seconds = self.state, self.state.seconds
         if self.args.wants_best:
             self._take_best()
+        self.stepper.check_weights(state.step)
         if self.folder is not None:
             self.save_model(self.folder / folders.MODEL)
         loss = state.all_loss_sum / state.all_targets if state.all_targets else math.nan
@@ -334,6 +339,8 @@ class Trainer(Evaluator):
     def _evaluate_and_judge(self) -> bool:
         """One row of the log; whether it is the best so far."""
         found = self.evaluate()
+        if not math.isfinite(found.get("eval_loss", 0.0)):
+            self.stepper.refuse_loss(self.state.step, found["eval_loss"])
         row = {"step": self.state.step, "epoch": round(self.state.epoch, 6), **found}
         self.log.add("eval", row)
         self._tell("on_evaluate", found)
