@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -163,3 +164,17 @@ def test_json_is_readable_utf8(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"n": {1, 2}})
     assert json.loads(path.read_text("utf-8"))["n"] == 1
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    path = written(tmp_path / "a", b"old")
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'") as found:
+        with atomic_write(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert found.value.errno == errno.ENOSPC and path.read_bytes() == b"old"
+
+
+def test_an_error_about_another_file_stays_as_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_write(tmp_path / "a"):
+        open(tmp_path / "elsewhere")
+    assert not list(tmp_path.iterdir())

@@ -247,6 +247,6 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, steps):
 
 def test_an_evaluation_that_overflows_ends_the_run(tmp_path):
     run = trainer(learning_rate=1e30, max_steps=1, output_dir=tmp_path)
-    with pytest.raises(FloatingPointError, match=r"step 1: the loss of the evaluation is (nan|inf)"):
+    with pytest.raises(FloatingPointError, match=r"1: the loss of the evaluation is (nan|inf), "):
         run.train()
     assert not list(tmp_path.glob("*.safetensors"))

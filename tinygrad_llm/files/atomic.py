@@ -25,7 +25,8 @@ def atomic_write(
 
     mode: "wb", or "w" for text (UTF-8 unless `encoding` says otherwise, "\\n" on every system).
     Raises ValueError for another mode, FileNotFoundError or NotADirectoryError where the folder
-    cannot be written in, IsADirectoryError where `path` is a folder.
+    cannot be written in, IsADirectoryError where `path` is a folder; OSError that names `path` for a
+    full disk and the like.
     """
     path = Path(path)
     if mode not in ("w", "wb"):
@@ -44,8 +45,10 @@ def atomic_write(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
