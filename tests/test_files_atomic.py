@@ -168,13 +168,13 @@ def test_json_is_readable_utf8(tmp_path):
 
 def test_a_full_disk_names_the_file(tmp_path):
     path = written(tmp_path / "a", b"old")
-    with pytest.raises(OSError, match=f"No space left on device: '{path}'") as found:
-        with atomic_write(path):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    said = f"No space left on device: '{path}'"
+    with pytest.raises(OSError, match=said) as found, atomic_write(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert found.value.errno == errno.ENOSPC and path.read_bytes() == b"old"
 
 
 def test_an_error_about_another_file_stays_as_it_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_write(tmp_path / "a"):
-        open(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere").read_bytes()
     assert not list(tmp_path.iterdir())
