@@ -107,6 +107,40 @@ def test_numbers_of_parameters(kind, head):
     assert count(model) == parameters_of(model.config, pooler) + head
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_as_many_kinds_of_segments_as_are_said(size):
+    model, words = bert("BertModel", type_vocab_size=size), ids(3, 6)
+    assert model.embeddings.segments.weight.shape == (size, 8)
+    assert count(model) == parameters_of(model.config)
+    last = model(words, token_type_ids=np.full((3, 6), size - 1)).last_hidden_state
+    assert same_bits(last, model(words).last_hidden_state) == (size == 1)
+    with pytest.raises(IndexError, match=f"token_type_ids: {size} is outside 0 … {size - 1}"):
+        model(words, token_type_ids=np.full((3, 6), size))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocab_size": 17},
+        {"hidden_size": 12},
+        {"num_hidden_layers": 3},
+        {"intermediate_size": 5},
+        {"max_position_embeddings": 7},
+        {"type_vocab_size": 3},
+    ],
+)
+def test_every_size_tells_in_the_number_of_parameters(change):
+    found = bert("BertModel", **change)
+    assert count(found) == parameters_of(found.config) != count(bert("BertModel"))
+
+
+def test_the_words_that_pad_are_those_that_are_said():
+    for pad, rows in ((0, [0]), (4, [4]), (None, [])):
+        config = models.BertConfig.preset("tiny", vocab_size=9, pad_token_id=pad)
+        weight = models.BertModel(config).embeddings.words.weight.data
+        assert np.flatnonzero(~weight.any(axis=1)).tolist() == rows
+
+
 def test_presets():
     assert parameters_of(models.BertConfig.preset("base")) == 109_482_240
     assert models.BertConfig.preset("base") == models.BertConfig()

@@ -112,8 +112,45 @@ def test_changes_of_the_configuration(tmp_path):
     for changes in ({"num_hidden_layers": 3}, {"num_hidden_layers": 1}, {"hidden_size": 16}):
         with pytest.raises(ValueError, match="leave out what changes it"):
             models.from_pretrained(tmp_path, **changes)
-    with pytest.raises(ValueError, match="num_labels is '5', not a whole number"):
-        models.from_pretrained(tmp_path, num_labels="5")
+
+
+CHANGES = [
+    ({"num_labels": "5"}, TypeError, "BertConfig: num_labels must be an integer, not '5'"),
+    ({"hidden_dropout_prob": "0.3"}, TypeError, "hidden_dropout_prob is a probability, not '0.3'"),
+    ({"hidden_dropout_prob": 1.5}, ValueError, "hidden_dropout_prob is a probability, not 1.5"),
+    ({"layer_norm_eps": -1.0}, ValueError, "BertConfig: layer_norm_eps must be above 0"),
+    ({"gradient_checkpointing": "no"}, TypeError, "must be True or False, not 'no'"),
+    ({"num_attention_heads": 3}, ValueError, "num_attention_heads 3 does not divide hidden_size 8"),
+    ({"hidden_size": 10**30}, ValueError, "by the changes that are given; leave out"),
+    ({"hidden_size": 10**400}, ValueError, "from_pretrained: int too large"),
+    ({"vocab_size": 10**400}, ValueError, "by the changes that are given; leave out"),
+    ({"pad_token_id": 13}, ValueError, "BertConfig: pad_token_id 13 is outside 0 … 12"),
+    ({"labels": 5}, TypeError, "'labels' is no field of BertConfig; leave it out"),
+]
+
+
+@pytest.mark.parametrize(("changes", "kind", "said"), CHANGES)
+@pytest.mark.parametrize("load", [models.from_pretrained, models.BertModel.from_pretrained])
+def test_what_the_caller_gives_is_not_blamed_on_the_file(load, changes, kind, said, home):
+    with pytest.raises(kind) as caught:
+        load(home / "bert", **changes)
+    assert said in str(caught.value) and "config.json" not in str(caught.value)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
+def test_positions_that_do_not_fit_the_file_are_the_callers(positions, tmp_path):
+    saved("GPT2LMHeadModel", tmp_path, n_embd=9, n_head=3)
+    with pytest.raises(ValueError, match=r"GPT2Config: n_embd.* is odd") as caught:
+        models.from_pretrained(tmp_path, positions=positions)
+    assert "config.json" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones(tmp_path):
+    sizes = {"vocab_size": np.int64(13), "n_inner": np.int32(12), "resid_pdrop": np.float32(0.5)}
+    made = saved("GPT2LMHeadModel", tmp_path, **sizes)
+    found = json.loads((tmp_path / "config.json").read_text())
+    assert (found["vocab_size"], found["n_inner"], found["resid_pdrop"]) == (13, 12, 0.5)
+    assert models.from_pretrained(tmp_path).config == made.config
 
 
 def refused(folder, kind=(OSError, ValueError), load=models.from_pretrained):
@@ -193,12 +230,20 @@ def test_a_broken_configuration_is_one_line(content, home, tmp_path):
         ({"architectures": [["BertModel"]]}, "architectures"),
         ({"architectures": ["BertModel", "BertModel"]}, "architectures"),
         ({"model_type": "gpt2"}, "model_type"),
-        ({"hidden_size": 8.0}, "hidden_size is 8.0, not a whole number"),
+        ({"hidden_size": 8.0}, "BertConfig: hidden_size must be an integer, not 8.0"),
         ({"hidden_size": True}, "hidden_size"),
         ({"hidden_size": None}, "hidden_size"),
         ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob"),
-        ({"gradient_checkpointing": 1}, "gradient_checkpointing"),
-        ({"layer_norm_eps": [1]}, "layer_norm_eps"),
+        ({"gradient_checkpointing": 1}, "gradient_checkpointing must be True or False, not 1"),
+        ({"layer_norm_eps": [1]}, "layer_norm_eps must be a number, not [1]"),
+        ({"layer_norm_eps": 0}, "layer_norm_eps must be above 0"),
+        ({"hidden_dropout_prob": 10**400}, "hidden_dropout_prob is a probability"),
+        ({"initializer_range": -1}, "initializer_range must be above 0"),
+        ({"initializer_range": "a" * 9999}, "initializer_range must be a number"),
+        ({"pad_token_id": 13}, "pad_token_id 13 is outside 0 … 12"),
+        ({"pad_token_id": -(10**400)}, "pad_token_id"),
+        ({"hidden_size": list(range(9999))}, "hidden_size must be an integer"),
+        ({"hidden_act": "\x1b[2J" * 999}, "hidden_act"),
         ({"hidden_act": "eval"}, "eval"),
         ({"hidden_size": -8}, "hidden_size"),
         ({"num_attention_heads": 0}, "num_attention_heads"),
@@ -216,7 +261,7 @@ def test_a_number_that_is_infinite_when_read_is_refused(home, tmp_path):
     folder = copy(home, tmp_path)
     path = folder / "config.json"
     path.write_text(path.read_text().replace("1e-12", "1e999"))
-    assert "layer_norm_eps is inf" in refused(folder, ValueError)
+    assert "layer_norm_eps must be above 0 and fit" in refused(folder, ValueError)
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])

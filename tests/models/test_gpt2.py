@@ -317,7 +317,7 @@ def test_what_does_not_fit(arguments, kind, message):
         ({"n_head": 3}, "GPT2Config: n_head 3 does not divide n_embd 8"),
         ({"n_kv_head": 3}, "GPT2Config: n_kv_head 3 does not divide n_head 4"),
         ({"positions": "rotary", "n_head": 0}, "GPT2Config: n_head 0 is below 1"),
-        ({"positions": "rotary", "n_head": 8}, "Rotary: head_width 1 is below 2"),
+        ({"positions": "rotary", "n_head": 8}, "GPT2Config: n_embd / n_head 1 is below 2"),
         ({"activation_function": "swish"}, "activation_function 'swish' is not one of relu, gelu"),
         ({"n_layer": 0}, "GPT2Config: n_layer 0 is below 1"),
         ({"vocab_size": 0}, "GPT2Config: vocab_size 0 is below 1"),

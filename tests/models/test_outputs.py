@@ -7,7 +7,7 @@ import pytest
 
 from tests.engine.common import drawn
 from tests.models.common import WORDS, bert, close, gpt2, ids, translator
-from tinygrad_llm import grad, no_grad, optim
+from tinygrad_llm import grad, nn, no_grad, optim
 from tinygrad_llm.graph import enable_grad
 from tinygrad_llm.models.outputs import Head
 
@@ -57,6 +57,9 @@ def test_it_shows_its_loss_and_its_shapes_and_computes_no_logits_for_them(monkey
     assert "loss" not in repr(outputs[1])
 
 
+CHANGED = r"have changed .*: read \.logits before the step"
+
+
 def stepped(model):
     optimizer = optim.AdamW(model.parameters(), lr=0.1)
     output = model(ids(2, 5), labels=ids(2, 5))
@@ -85,13 +88,46 @@ def converted(model):
 def test_after_the_weights_have_changed_logits_are_refused(way):
     output, change = way(gpt2())
     change()
-    with pytest.raises(RuntimeError, match=r"have changed .*: read \.logits before the step"):
+    with pytest.raises(RuntimeError, match=CHANGED):
         _ = output.logits
     output, change = way(gpt2())
     logits = output.logits
     values = logits.data.copy()
     change()
     assert output.logits is logits and np.array_equal(logits.data, values)
+
+
+HEAD = ("dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias")
+WORD_ROWS = "bert.embeddings.words.weight"
+
+
+@pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM"])
+@pytest.mark.parametrize("name", [WORD_ROWS, *(f"predictions.{name}" for name in HEAD)])
+def test_berts_logits_are_refused_after_any_weight_of_the_head_has_changed(kind, name):
+    model, words = bert(kind), ids(2, 5)
+    found = dict(model.named_parameters())
+    assert [n for n in found if n.startswith("predictions.")] == [f"predictions.{n}" for n in HEAD]
+    for change in (nn.init.ones_, replaced_data):
+        early, late = model(words), model(words)
+        logits = early.logits
+        change(found[name])
+        with pytest.raises(RuntimeError, match=CHANGED):
+            _ = late.logits
+        with pytest.raises(RuntimeError, match=CHANGED):
+            late.logits_at(np.ones((2, 5), bool))
+        assert early.logits is logits
+
+
+def replaced_data(parameter):
+    parameter.data = parameter.data + 1.0
+
+
+def test_other_weights_of_bert_may_change_before_its_logits_are_read():
+    """The states are those of the call: they do not depend on the encoder any more."""
+    model, words = bert(), ids(2, 5)
+    expected, output = model(words).logits, model(words)
+    nn.init.ones_(model.bert.encoder.layers[0].feed_forward.up.weight)
+    assert np.array_equal(output.logits.data, expected.data)
 
 
 @pytest.mark.parametrize("kind", ["BertForPreTraining", "BertForMaskedLM", None])

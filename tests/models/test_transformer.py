@@ -246,7 +246,7 @@ def test_what_does_not_fit(arguments, kind, message):
     ("options", "message"),
     [
         ({"positions": "rotary"}, "TransformerConfig: positions 'rotary' is not one of sinusoidal"),
-        ({"d_model": 9, "nhead": 3}, "SinusoidalPositions: width 9 is odd"),
+        ({"d_model": 9, "nhead": 3}, "TransformerConfig: d_model 9 is odd"),
         ({"nhead": 3}, "TransformerConfig: nhead 3 does not divide d_model 8"),
         ({"nhead": 0}, "TransformerConfig: nhead 0 is below 1"),
         ({"vocab_size": 0}, "TransformerConfig: vocab_size 0 is below 1"),

@@ -25,6 +25,26 @@ def same_values(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return kinds[0] == kinds[1]
 
 
+def held(module):
+    """Path → object of all attributes that are Tensors, Parameters or not, in their order."""
+    return {
+        f"{path}.{name}": value
+        for path, each in module.named_modules()
+        for name, value in vars(each).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def attributes(module):
+    """Everything that all modules hold, in its order."""
+    return [list(vars(each).items()) for each in module.modules()]
+
+
+def same(a, b):
+    """Whether two lists of attributes have the same names and objects."""
+    return [n for n, _ in a] == [n for n, _ in b] and all(x is y for (_, x), (_, y) in zip(a, b))
+
+
 class Block(nn.Module):
     """A layer and its activation, with a gain of its own."""
 

@@ -75,6 +75,28 @@ def test_published_sizes_are_counted_in_less_than_a_megabyte(make, parameters):
     assert f"{parameters:,} parameters" in text and most < 1e6
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(10**5, 10**7),
+        lambda: nn.Embedding(10**7, 10**5, padding_idx=0),
+        lambda: nn.LayerNorm(10**7),
+        lambda: nn.RMSNorm(10**7),
+        lambda: nn.LearnedPositions(10**7, 10**5),
+        lambda: nn.TransformerDecoder(2, 10**6, 2, norm="pre", cross=True),
+        lambda: models.BertForPreTraining(models.BertConfig.preset("base", hidden_size=12 * 10**6)),
+    ],
+)
+def test_a_layer_of_any_size_takes_no_memory_for_its_width(make):
+    tracemalloc.start()
+    try:
+        counted(make)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1e6
+
+
 def test_frozen_parameters_are_counted_apart():
     model = counted(Net)
     model.head.requires_grad_(False)

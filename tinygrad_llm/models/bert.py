@@ -13,8 +13,11 @@ from tinygrad_llm.backend.devices import put
 from tinygrad_llm.functional.indexing import check_range
 from tinygrad_llm.models.checks import (
     ACTIVATIONS,
-    check_activation,
+    check_choice,
     check_divides,
+    check_flags,
+    check_ids,
+    check_positive,
     check_probabilities,
     check_sizes,
 )
@@ -51,8 +54,9 @@ class BertConfig:
     max_position_embeddings: the longest text. pad_token_id: its row in the embedding begins as 0
     and gets no gradient as an input. num_labels, problem_type: of classifiers, see `bert_heads`.
     gradient_checkpointing: less memory for more time, see `nn.TransformerEncoder`.
-    Raises ValueError or TypeError that names the field: sizes are integers from 1 on, and
-    num_attention_heads divides hidden_size.
+    Raises ValueError or TypeError that names the field: sizes are integers from 1 on,
+    num_attention_heads divides hidden_size, initializer_range and layer_norm_eps are above 0, and
+    pad_token_id is below vocab_size.
     """
 
     vocab_size: int = 30522
@@ -75,13 +79,16 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         check_sizes(self, SIZES)
-        check_activation(self, "hidden_act")
+        check_choice(self, "hidden_act", ACTIVATIONS)
         check_divides(self, "num_attention_heads", "hidden_size")
         check_probabilities(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
+        check_positive(self, "initializer_range", "layer_norm_eps")
+        check_ids(self, self.vocab_size, optional=("pad_token_id",))
+        check_flags(self, "gradient_checkpointing")
         if self.classifier_dropout is not None:
             check_probabilities(self, "classifier_dropout")
         if self.problem_type is not None:
-            one_of("BertConfig: problem_type", self.problem_type, PROBLEMS)
+            check_choice(self, "problem_type", PROBLEMS)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> BertConfig:

@@ -12,8 +12,12 @@ from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import to_host
 from tinygrad_llm.models.checks import (
     ACTIVATIONS,
-    check_activation,
+    check_choice,
     check_divides,
+    check_flags,
+    check_ids,
+    check_pairs,
+    check_positive,
     check_probabilities,
     check_sizes,
 )
@@ -45,7 +49,9 @@ class GPT2Config:
     "learned" as GPT-2 has them, "sinusoidal", "rotary", "none". gradient_checkpointing: less memory
     for more time, see `nn.TransformerDecoder`.
     Raises ValueError or TypeError that names the field: sizes are integers from 1 on, n_head
-    divides n_embd, and n_kv_head n_head.
+    divides n_embd, and n_kv_head n_head; sinusoidal positions need an even n_embd, rotary ones an
+    even n_embd / n_head; layer_norm_epsilon and initializer_range are above 0; ids of tokens are
+    below vocab_size.
     """
 
     vocab_size: int = 50257
@@ -68,14 +74,22 @@ class GPT2Config:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        one_of("GPT2Config: positions", self.positions, POSITIONS)
-        check_activation(self, "activation_function")
+        check_choice(self, "positions", POSITIONS)
+        check_choice(self, "activation_function", ACTIVATIONS)
         sizes = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
         check_sizes(self, sizes, optional=("n_inner", "n_kv_head"))
         check_divides(self, "n_head", "n_embd")
         if self.n_kv_head is not None:
             check_divides(self, "n_kv_head", "n_head")
+        if self.positions == "sinusoidal":
+            check_pairs(self, "n_embd", self.n_embd)
+        if self.positions == "rotary":
+            check_pairs(self, "n_embd / n_head", self.n_embd // self.n_head)
         check_probabilities(self, "resid_pdrop", "embd_pdrop", "attn_pdrop")
+        check_positive(self, "layer_norm_epsilon", "initializer_range")
+        tokens = ("bos_token_id", "eos_token_id", "pad_token_id")
+        check_ids(self, self.vocab_size, optional=tokens)
+        check_flags(self, "gradient_checkpointing")
 
     @property
     def max_position_embeddings(self) -> int | None:

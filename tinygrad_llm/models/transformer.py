@@ -10,9 +10,17 @@ import numpy as np
 
 from tinygrad_llm import nn
 from tinygrad_llm.backend.devices import Array, namespace
-from tinygrad_llm.models.checks import check_divides, check_probabilities, check_sizes
+from tinygrad_llm.models.checks import (
+    check_choice,
+    check_divides,
+    check_flags,
+    check_ids,
+    check_pairs,
+    check_probabilities,
+    check_sizes,
+)
 from tinygrad_llm.models.outputs import IGNORED, Head, LanguageModelOutput, integers
-from tinygrad_llm.nn.sizes import one_of
+from tinygrad_llm.nn.transformer import ACTIVATIONS, NORMS
 from tinygrad_llm.tensor import Tensor
 
 
@@ -33,7 +41,8 @@ class TransformerConfig:
     text that `generation.generate` writes, None where nothing does. All three are ids of your own
     vocabulary: keep 0 and 1 free of words, or say other ids here.
     Raises ValueError or TypeError that names the field: sizes are integers from 1 on, nhead divides
-    d_model.
+    d_model, sinusoidal positions need an even one; pad_token_id is an id of both vocabularies, the
+    other two are of the target's.
     """
 
     vocab_size: int
@@ -54,11 +63,19 @@ class TransformerConfig:
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        one_of("TransformerConfig: positions", self.positions, ("sinusoidal", "learned"))
+        check_choice(self, "positions", ("sinusoidal", "learned"))
+        check_choice(self, "activation", ACTIVATIONS)
+        check_choice(self, "norm", NORMS)
         sizes = ("vocab_size", "d_model", "nhead", "encoder_layers", "decoder_layers", "max_length")
         check_sizes(self, sizes, optional=("target_vocab_size", "dim_feedforward"))
         check_divides(self, "nhead", "d_model")
+        if self.positions == "sinusoidal":
+            check_pairs(self, "d_model", self.d_model)
         check_probabilities(self, "dropout")
+        written = self.target_vocab_size or self.vocab_size
+        check_ids(self, min(self.vocab_size, written), ["pad_token_id"])
+        check_ids(self, written, ["decoder_start_token_id"], optional=["eos_token_id"])
+        check_flags(self, "tied")
 
     @property
     def max_position_embeddings(self) -> int | None:

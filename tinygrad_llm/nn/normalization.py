@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinygrad_llm import functional as F
+from tinygrad_llm.nn import init
 from tinygrad_llm.nn.module import Module, Parameter
 from tinygrad_llm.nn.sizes import size
-from tinygrad_llm.tensor import DEFAULT_DTYPE
+from tinygrad_llm.nn.storage import room
 
 
 class LayerNorm(Module):
@@ -22,8 +21,12 @@ class LayerNorm(Module):
     def __init__(self, width: int, eps: float = 1e-5, bias: bool = True):
         self.width = size("LayerNorm: width", width, least=1)
         self.eps = eps
-        self.weight = Parameter(np.ones(width, DEFAULT_DTYPE))
-        self.bias = Parameter(np.zeros(width, DEFAULT_DTYPE)) if bias else None
+        self.weight = Parameter(room(width))
+        init.ones_(self.weight)
+        self.bias = None
+        if bias:
+            self.bias = Parameter(room(width))
+            init.zeros_(self.bias)
 
     def forward(self, x: Any, residual: Any = None) -> Any:
         if residual is None:
@@ -44,7 +47,8 @@ class RMSNorm(Module):
     def __init__(self, width: int, eps: float = 1e-6):
         self.width = size("RMSNorm: width", width, least=1)
         self.eps = eps
-        self.weight = Parameter(np.ones(width, DEFAULT_DTYPE))
+        self.weight = Parameter(room(width))
+        init.ones_(self.weight)
 
     def forward(self, x: Any, residual: Any = None) -> Any:
         if residual is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.nn.module import STAND_INS, Module
+from tinygrad_llm.nn.module import STAND_INS, Module, Parameter
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
     a step of the optimizer that float16 would round away is kept in float32. For gradients that
     float16 itself rounds to 0 see `optim.GradScaler`. A shared parameter is copied once and stays
     shared. Inputs are the caller's to convert; and a sum over many numbers, as in a loss, wants
-    float32.
+    float32. In a block within a block its own dtype counts, so that a part can stay in float32.
 
     One block for all batches of a step casts the parameters once; as each backward then runs
     through the same copies, it needs retain_graph=True.
@@ -38,44 +38,50 @@ def in_dtype(module: Module, dtype: Any) -> Iterator[None]:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"in_dtype: parameters are floating point numbers, not {dtype}")
-    parameters = [p for p in module.parameters() if p.dtype != dtype]
-    copies = {id(p): p.astype(dtype) for p in parameters}
-    places = [
+    parameters = list(module.parameters())
+    now = {id(p): p.astype(dtype) for p in parameters}
+    places = [(*place, now[id(_parameter(place[2]))]) for place in _places(module)]
+    copies = {id(now[id(p)]): p for p in parameters if now[id(p)] is not p}
+    STAND_INS.update(copies)
+    try:
+        for attributes, name, _, value in places:
+            # Not by setattr: Module refuses a Tensor in the place of a Parameter.
+            attributes[name] = value
+        yield
+    finally:
+        for attributes, name, before, value in places:
+            if attributes.get(name) is value:  # what the block itself has set stays
+                attributes[name] = before
+        for copy in copies:
+            del STAND_INS[copy]
+
+
+def _parameter(value: Any) -> Any:
+    """The Parameter that an attribute stands for; any other value is itself."""
+    return STAND_INS.get(id(value), value)
+
+
+def _places(module: Module) -> list[tuple[dict[str, Any], str, Any]]:
+    """(attributes of a module, name, value) of its parameters, or of what stands in for them."""
+    return [
         (attributes, name, value)
         for attributes in map(vars, module.modules())
         for name, value in attributes.items()
-        if id(value) in copies
+        if isinstance(_parameter(value), Parameter)
     ]
-    STAND_INS.update({id(copies[id(p)]): p for p in parameters})
-    try:
-        for attributes, name, p in places:
-            # Not by setattr: Module refuses a Tensor in the place of a Parameter.
-            attributes[name] = copies[id(p)]
-        yield
-    finally:
-        for attributes, name, p in places:
-            if attributes.get(name) is copies[id(p)]:  # what the block itself has set stays
-                attributes[name] = p
-        for copy in copies.values():
-            del STAND_INS[id(copy)]
 
 
 def kept_copies(module: Module) -> Callable[[], AbstractContextManager[None]]:
-    """A context in which the module has the copies of its parameters that it has now, for what is
-    computed again after the block of `in_dtype`."""
-    places = [
-        (attributes, name, value)
-        for attributes in map(vars, module.modules())
-        for name, value in attributes.items()
-        if id(value) in STAND_INS
-    ]
+    """A context in which the module has what it computes with now, copies or the parameters
+    themselves, for what is computed again in or after a block of `in_dtype`."""
+    places = _places(module)
 
     @contextmanager
     def again() -> Iterator[None]:
         later = [(attributes, name, attributes[name]) for attributes, name, _ in places]
         try:
-            for attributes, name, copy in places:
-                attributes[name] = copy
+            for attributes, name, value in places:
+                attributes[name] = value
             yield
         finally:
             for attributes, name, value in later:
