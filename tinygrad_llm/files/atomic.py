@@ -25,8 +25,8 @@ def atomic_write(
 
     mode: "wb", or "w" for text (UTF-8 unless `encoding` says otherwise, "\\n" on every system).
     Raises ValueError for another mode, FileNotFoundError or NotADirectoryError where the folder
-    cannot be written in, IsADirectoryError where `path` is a folder; OSError that names `path` for a
-    full disk and the like.
+    cannot be written in, IsADirectoryError where `path` is a folder, and OSError that names `path`
+    for a full disk and the like.
     """
     path = Path(path)
     if mode not in ("w", "wb"):
