@@ -67,6 +67,12 @@ def test_examples_in_the_help_are_understood(monkeypatch, capsys):
         ),
         (FileNotFoundError("there is no b.txt"), 1, "tinygrad-llm info: there is no b.txt\n"),
         (FloatingPointError("loss is nan"), 1, "tinygrad-llm info: loss is nan\n"),
+        (ValueError("a\x1b[31m\x85b"), 1, r"tinygrad-llm info: a\x1b[31m b" + "\n"),
+        (
+            MemoryError("no 9 GiB"),
+            1,
+            "tinygrad-llm info: there is not enough memory (no 9 GiB): end other programs\n",
+        ),
         (KeyboardInterrupt(), 130, "\nstopped by Ctrl-C\n"),
         (SystemExit(143), 143, ""),
     ],
@@ -79,6 +85,24 @@ def test_what_ends_a_command_has_its_exit_code(error, code, said, monkeypatch, c
     monkeypatch.setattr("tinygrad_llm.cli.info.run", fail)
     assert main(["info"]) == code
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("pretrain", ["--batch-size", "--block-size"]),
+        ("generate", ["--num-beams", "--num-return-sequences"]),
+    ],
+)
+def test_where_memory_ends_flags_to_lower_are_named(command, flags, monkeypatch, capsys):
+    def fail(arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(f"tinygrad_llm.cli.{command}.run", fail)
+    assert main([command, *(["--model", "x"] if command == "generate" else [])]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1) and "not enough memory: lower" in err
+    assert all(flag in err for flag in flags)
 
 
 def test_a_bug_is_not_hidden(monkeypatch):
@@ -155,6 +179,18 @@ def test_ctrl_c_ends_the_line_and_the_command(talkative):
     assert err == b"\nstopped by Ctrl-C\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such shell there")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_streams_may_be_closed(closed, tmp_path):
+    words = ["-m", "tinygrad_llm.cli", "generate", "--model", save_gpt(tmp_path)]
+    line = shlex.join([sys.executable, *words, "--max-new-tokens", "2"])
+    done = subprocess.run(
+        f"{line} {closed}", shell=True, cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) == (closed != ">&-")
+
+
 def test_info_names_versions_blas_and_processor(monkeypatch, capsys):
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         monkeypatch.delenv(name, raising=False)
@@ -177,6 +213,10 @@ def test_info_warns_of_what_holds_openblas_back(monkeypatch, capsys):
     assert main(["info"]) == 0
     warning = capsys.readouterr().out.partition("warning: ")[2]
     assert "OPENBLAS_CORETYPE=Haswell and OPENBLAS_L2_SIZE=512" in warning and "unset" in warning
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "")
+    assert main(["info"]) == 0
+    assert "warning" not in capsys.readouterr().out
 
 
 class NoDriver(Exception):

@@ -113,7 +113,7 @@ def test_beams_are_written_when_done_with_numbers_and_scores(kind, tmp_path, cap
     flags = ["--num-beams", "3", "--num-return-sequences", "2", "--max-new-tokens", "8"]
     shown = written(capsys, "--model", gpt, "--prompt", "the", *flags)
     form = "".join(
-        rf"\[{i}\] score (-\d\S*)\n{re.escape('the' + t)}\n" for i, t in [*enumerate(texts, 1)]
+        rf"\[{i}\] score (-\d\S*)\n{re.escape('the' + t)}\n\n" for i, t in [*enumerate(texts, 1)]
     )
     scores = re.fullmatch(form, shown).groups()
     assert sorted(scores, key=float, reverse=True) == list(scores)
@@ -136,7 +136,7 @@ def test_samples_that_ended_early_show_nothing_after_the_end(tmp_path, capsys):
     )
     texts = re.split(r"\[\d\] score .*\n", shown)[1:]
     pad = tokenizers.Tokenizer.from_pretrained(folder).decode([65])
-    assert len(texts) == 4 and not any(text.endswith(pad * 2 + "\n") for text in texts)
+    assert len(texts) == 4 and not any(text.endswith(pad * 2 + "\n\n") for text in texts)
 
 
 def test_the_end_that_only_the_tokenizer_knows_ends_the_text(tmp_path, capsys):
@@ -182,6 +182,34 @@ def test_lines_are_prompts_one_by_one(gpt, monkeypatch, capsys):
     assert written(capsys, "--model", gpt, "--lines") == "".join(expected)
 
 
+def test_lines_may_come_from_windows(gpt, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffthe\r\nhill\r\n"))
+    expected = [f"{prompt}{new_text(gpt, prompt)[0]}\n" for prompt in ("the", "hill")]
+    assert written(capsys, "--model", gpt, "--lines") == "".join(expected)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffthe\r\nhill\r\n"))
+    (expected,) = new_text(gpt, "the\nhill")
+    assert written(capsys, "--model", gpt) == f"the\nhill{expected}\n"
+
+
+def test_of_several_lines_it_is_said_which_one_is_meant(gpt, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the\n\nhill\n"))
+    flags = "--do-sample --num-return-sequences 2 --max-new-tokens 5 --seed 1"
+    shown = written(capsys, "--model", gpt, "--lines", *flags.split())
+    names = re.findall(r"(?:^|\n\n)\[(line \d, \d)\] score", shown)
+    assert names == ["line 1, 1", "line 1, 2", "line 3, 1", "line 3, 2"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\nthe\n{'the ' * 80}\n"))
+    assert main(["generate", "--model", gpt, "--lines"]) == 1
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"tinygrad-llm generate: line 3: \d+ tokens, but the model reads.*\n", err)
+
+
+def test_a_prompt_typed_in_a_posix_locale_is_read_as_utf8(gpt, capsys):
+    typed = "雨".encode().decode("ascii", "surrogateescape")
+    assert written(capsys, "--model", gpt, "--prompt", typed).startswith("雨")
+    assert "--prompt is not UTF-8" in refused(capsys, 1, "--model", gpt, "--prompt", "a\udcff")
+    assert "no folder x" in refused(capsys, 1, "--model", "x\udcff", "--prompt", "the")
+
+
 def test_an_empty_prompt_begins_with_the_token_that_begins_texts(gpt, tmp_path, capsys):
     begin = tokenizers.Tokenizer.from_pretrained(gpt).bos_token
     (expected,) = new_text(gpt, begin)
@@ -197,8 +225,7 @@ def test_what_the_vocabulary_lacks_is_noted(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.startswith("the Q")
     assert (
-        err.startswith("note: 1 of the prompt's 5 tokens are not in the vocabulary")
-        and "[UNK]" in err
+        err.startswith("note: the vocabulary lacks 1 of the prompt's 5 tokens;") and "[UNK]" in err
     )
 
 
@@ -225,6 +252,11 @@ def test_what_stands_in_the_way_is_said_in_one_line(gpt, tmp_path, capsys, monke
     assert long == "80 tokens, but the model reads 64: shorten them"
     far = refused(capsys, 1, "--model", char, *prompt, "--max-new-tokens", "99")
     assert far.endswith("at most --max-new-tokens 62")
+    least = refused(capsys, 1, "--model", gpt, *prompt, "--min-new-tokens", "30")
+    assert least == (
+        "--min-new-tokens 30 is beyond the 20 tokens that may come: lower it, or give "
+        "--max-new-tokens 30"
+    )
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe")))
     assert "standard input is not UTF-8" in refused(capsys, 1, "--model", gpt)
 
@@ -237,8 +269,11 @@ def test_what_stands_in_the_way_is_said_in_one_line(gpt, tmp_path, capsys, monke
         ("--max-new-tokens 3 --max-length 9", "--max-new-tokens and --max-length are both given"),
         ("--max-new-tokens 0", "--max-new-tokens 0: expected at least 1"),
         ("--max-new-tokens x", "argument --max-new-tokens: invalid int value: 'x'"),
-        ("--num-beams 2 --early-stopping maybe", "--early-stopping 'maybe': expected True, False"),
-        ("--early-stopping true", "--early-stopping True: expected --num-beams above 1"),
+        (
+            "--num-beams 2 --early-stopping maybe",
+            "--early-stopping 'maybe': expected true, false or",
+        ),
+        ("--early-stopping true", "--early-stopping true: expected --num-beams above 1"),
         ("--device gpu", "--device: unknown device 'gpu'"),
         ("--device cuda:77", "--device: "),
         ("--max-new 3", "unknown: --max-new 3"),
@@ -247,6 +282,23 @@ def test_what_stands_in_the_way_is_said_in_one_line(gpt, tmp_path, capsys, monke
 )
 def test_wrong_usage_ends_with_2(flags, said, gpt, capsys):
     assert said in refused(capsys, 2, "--model", gpt, "--prompt", "the", *flags.split())
+
+
+@pytest.mark.parametrize("name", ["eos_token_id", "bos_token_id"])
+@pytest.mark.parametrize("id", [262, -1])
+def test_a_role_outside_of_the_vocabulary_is_the_fault_of_the_file(name, id, tmp_path, capsys):
+    folder = save_gpt(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: id}))
+    said = refused(capsys, 1, "--model", folder, "--prompt", "the")
+    assert "config.json: " in said and f"{name} {id}" in said
+
+
+def test_another_tokenizer_is_the_fault_of_the_files(tmp_path, capsys):
+    folder = save_gpt(tmp_path, "characters")
+    TOKENIZERS["bytes"]().save_pretrained(folder)
+    said = refused(capsys, 1, "--model", folder, "--prompt", "the")
+    assert "tokenizer's files go up to 261, and config.json has a vocabulary of" in said
 
 
 def test_damaged_weights_are_refused(tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tinygrad_llm.cli import main
 from tinygrad_llm.cli.flags import flag, in_flags
 from tinygrad_llm.cli.pretrain import SECTIONS
 from tinygrad_llm.cli.results import results
+from tinygrad_llm.metrics import wilson_interval
+from tinygrad_llm.models import bert, gpt2
 from tinygrad_llm.pretrain import PretrainOptions
 
 WORDS = ["rain", "hill", "river", "sea", "lamp", "road", "tree", "stone", "bird", "cloud"]
@@ -81,9 +84,29 @@ def test_a_bert_with_next_sentences(texts, tmp_path, capsys):
     out = str(tmp_path / "bert")
     assert pretrain("--model", "bert", "--data", texts, "--out", out, *SMALL) == 0
     told = capsys.readouterr().out
-    assert re.search(r"rows of up to 24 tokens\nheld out", told)
+    assert re.search(r"rows of up to 24 tokens\b.*\nheld out", told)
     assert told.count("this model ") == 2 and "pairs of texts" in told and "a coin" in told
-    assert "generate" not in told and f"models.from_pretrained({out!r})" in told
+    assert "generate" not in told and "1 hidden tokens" not in told
+    exec(textwrap.dedent(told.partition("in Python:\n")[2]), {})
+    filled = capsys.readouterr().out
+    assert filled.startswith("[CLS] the") and "[MASK]" not in filled
+
+
+def test_the_shortest_rows_have_room_for_the_advice(texts, tmp_path, capsys):
+    begin = ["--model", "bert", "--data", texts, "--out", str(tmp_path / "bert"), "--steps", "1"]
+    how = ["--tokenizer", "characters", "--block-size", "8", "--no-next-sentence"]
+    assert pretrain(*begin, *how) == 0
+    exec(textwrap.dedent(capsys.readouterr().out.partition("in Python:\n")[2]), {})
+    assert capsys.readouterr().out.startswith("[CLS]The ")
+
+
+def test_the_advice_keeps_to_what_the_model_reads(texts, tmp_path, capsys):
+    first, out = save_gpt(tmp_path / "first", bos_token_id=1, eos_token_id=2), str(tmp_path / "out")
+    begin = ["--model", "gpt", "--data", texts, "--out", out, "--init", first, "--steps", "1"]
+    assert pretrain(*begin) == 0
+    advice = capsys.readouterr().out.splitlines()[-1]
+    assert advice.endswith("--max-new-tokens 64")
+    assert main(shlex.split(advice)[1:]) == 0
 
 
 def test_ctrl_c_says_how_to_go_on(texts, tmp_path, monkeypatch, capsys):
@@ -148,12 +171,25 @@ def refused(capsys, code: int, *words: str) -> str:
         ),
         ("--model gpt --data chinese --out x --steps few", "argument --steps: invalid int value"),
         ("--model gpt --data chinese --out x --whole-word", "--whole-word is an option of --model"),
+        (
+            "--model gpt --data chinese --out x --steps 1 --next-sentence",
+            "--next-sentence is of a BERT",
+        ),
+        (
+            "--model gpt --data chinese --out x --steps 1 --mlm-probability 0.15",
+            "--mlm-probability is of a",
+        ),
+        ("--model gpt --data chinese --out=-x --steps 1", "--out begins with -"),
+        ("--model gpt --data chinese --out x\x1by --steps 1", "--out begins with - or has control"),
+        ("--model gpt --data chinese --out x\udcff", "the name after --out is not UTF-8"),
+        ("--model gpt --data x\udcff.txt --out x", "the name after --data is not UTF-8"),
         ("--model elmo --data chinese --out x", "--model is 'elmo'; give one of gpt, bert"),
         ("--model gpt --data chinese --out x --device cuda:77", "--device: "),
         ("--model gpt --data chinese --out x --init y --preset tiny", "--init brings its own"),
     ],
 )
-def test_wrong_usage_ends_with_2(flags, said, capsys):
+def test_wrong_usage_ends_with_2(flags, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert said in refused(capsys, 2, *flags.split())
 
 
@@ -165,8 +201,11 @@ def test_what_stands_in_the_way_is_said_in_one_line(texts, tmp_path, capsys):
     assert "BertForMaskedLM" in refused(capsys, 1, *new, out, "--init", bert)
     assert f"there is no {out}" in refused(capsys, 1, "--model", "gpt", "--data", out, "--out", out)
     assert "has no run to go on with" in refused(capsys, 1, "--out", out, "--resume")
-    (tmp_path / "gpt" / "options.json").write_text('{"options": 3}')
-    assert "is of no run of ours, or broken" in refused(capsys, 1, "--out", gpt, "--resume")
+    known = {"model": "gpt", "data": "chinese", "out": gpt}
+    broken = [3, known | {"steps": "x"}, known | {"colour": "red"}, {"model": "gpt"}]
+    for said in [*(json.dumps({"options": each}) for each in broken), "[" * 99_999]:
+        (tmp_path / "gpt" / "options.json").write_text(said)
+        assert "is of no run of ours, or broken" in refused(capsys, 1, "--out", gpt, "--resume")
     assert not Path(out).exists()
 
 
@@ -180,8 +219,12 @@ def test_messages_are_told_in_flags():
     assert told(kept[2:]) == kept
     assert told("out a/out_steps has a model") == "--out a/out_steps has a model"
     assert (
-        told("whole_word=True with next_sentence=False") == "--whole-word with no --next-sentence"
+        told("whole_word=True with next_sentence=False") == "--whole-word with --no-next-sentence"
     )
+    assert told("preset was None and is 'mini'; whole_word was False and is True") == (
+        "--preset was not given and is 'mini'; --whole-word was false and is true"
+    )
+    assert told("out None has a run") == "--out None has a run"
     assert told("give model='bert' or steps=3") == "give --model 'bert' or --steps 3"
     assert told("go on with resume, --init brings its own data") == (
         "go on with --resume, --init brings its own data"
@@ -197,16 +240,52 @@ def test_results_show_what_is_known():
         "the most frequent token        3.000       20.09        5.0%\n"
         "counts of up to 4 tokens       2.500       12.18\n"
         "\n"
-        "the loss is in nats a token; this model's is 0.512 nats a character"
+        "loss: in nats (1.44 bits each) a token; this model's is 0.512 a character\n"
+        "perplexity: e^loss; so many equally likely answers would leave the same doubt"
     )
     metrics = {"eval_mlm_loss": 1.0, "eval_mlm_accuracy": 0.5, "eval_mlm_targets": 10.0}
     baselines = {"unigram_loss": 2.0, "unigram_accuracy": 0.1, "left_neighbour_accuracy": 0.2}
-    words = results("bert", metrics, baselines)
+    words, _, units = results("bert", metrics, baselines).rpartition("\n\n")
+    assert units.startswith("loss: in nats") and "character" not in units
     assert "held out: 10 hidden tokens" in words and "20.0%" in words and "pairs" not in words
     metrics |= {"eval_nsp_loss": 0.5, "eval_nsp_accuracy": 0.75, "eval_nsp_targets": 8.0}
     baselines |= {"half": 0.5, "half_loss": 0.693, "word_overlap": 0.625}
-    pairs = results("bert", metrics, baselines).removeprefix(f"{words}\n\n")
-    assert [line.split()[-1] for line in pairs.splitlines()[1:]] == ["75.0%", "50.0%", "62.5%"]
+    pairs = results("bert", metrics, baselines).split("\n\n")[1]
+    assert [line.split()[-1] for line in pairs.splitlines()[2:]] == ["50.0%", "62.5%"]
+    low, high = wilson_interval(6, 8)
+    assert pairs.splitlines()[1].endswith(f" 75.0%   {low:.1%} to {high:.1%}")
+    assert pairs.splitlines()[0].endswith("accuracy    95 % interval")
+    assert "23.7% to 76.3%" in words and words.count("%") == 6
+
+
+def test_results_count_one_as_one():
+    metrics = {"eval_loss": 1.0, "eval_nats_per_character": 1.0}
+    assert results("gpt", metrics, {"tokens": 1.0}).startswith("held out: 1 token ")
+    metrics = {"eval_mlm_targets": 1.0, "eval_nsp_targets": 1.0, "eval_nsp_accuracy": 1.0}
+    text = results("bert", metrics, {})
+    assert "held out: 1 hidden token " in text and "held out: 1 pair of texts" in text
+
+
+def test_results_tell_of_unknown_tokens():
+    def told(share):
+        metrics = {"eval_loss": 1.0, "eval_nats_per_character": 1.0}
+        return results("gpt", metrics, {"tokens": 9.0, "unknown": share})
+
+    assert "no token for" not in told(0.001)
+    few, many = (told(share).splitlines() for share in (0.011, 0.123))
+    assert few[-1] == "the tokenizer has no token for 1.1% of the held-out text"
+    assert many[-3] == "warning: the tokenizer has no token for 12.3% of the held-out text:"
+
+
+def test_the_help_knows_the_sizes_of_the_presets():
+    for sizes in gpt2.PRESETS.values():
+        assert re.search(
+            rf"\b{sizes['n_layer']} (layers )?of (width )?{sizes['n_embd']}\b",
+            SECTIONS["the model"]["preset"],
+        )
+    assert [[*sizes.values()] for sizes in bert.PRESETS.values()] == [
+        [*sizes.values()] for sizes in gpt2.PRESETS.values()
+    ]
 
 
 def test_a_loss_beyond_all_bounds_is_shown():

@@ -110,8 +110,18 @@ def never(ids, attention_mask):
         ({"max_new_tokens": 0}, "max_new_tokens=0: expected at least 1"),
         ({"max_new_tokens": 5, "max_length": 9}, "both given"),
         ({"max_length": 2}, "max_length=2 leaves no room after a prompt of 2"),
-        ({"min_new_tokens": 6, "max_new_tokens": 5, "eos_token_id": 3}, "least length"),
-        ({"min_length": 8, "max_length": 7, "eos_token_id": 3}, "least length"),
+        (
+            {"min_new_tokens": 6, "max_new_tokens": 5, "eos_token_id": 3},
+            "min_new_tokens=6 is beyond the 5 tokens .*: lower it, or give max_new_tokens=6",
+        ),
+        (
+            {"min_new_tokens": 2, "min_length": 8, "max_length": 7, "eos_token_id": 3},
+            "min_length=8 is beyond the 5 tokens .*: lower it, or give max_length=8",
+        ),
+        (
+            {"min_length": 4, "max_new_tokens": 1, "eos_token_id": 3},
+            "min_length=4 is beyond the 1 token that .*, or give max_new_tokens=2",
+        ),
         ({"eos_token_id": -1}, "eos_token_id=-1: expected at least 0"),
         ({"eos_token_id": []}, r"eos_token_id=\[\]: expected a token id at least, or None"),
         ({"eos_token_id": np.array([], int)}, "eos_token_id=.*: expected a token id at least"),

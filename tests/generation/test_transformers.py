@@ -220,7 +220,9 @@ def test_an_encoder_decoder_is_refused_sources_and_texts_longer_than_it_reads():
     sizes = {"d_model": 8, "nhead": 2, "encoder_layers": 1, "decoder_layers": 1}
     model = Transformer(TransformerConfig(13, **sizes, positions="learned", max_length=6))
     assert generate(model, [[4] * 6], max_new_tokens=6, **IDS | {"eos_token_id": None}).size == 7
-    with pytest.raises(ValueError, match="7 new tokens after 1 are more than the 6 that the model"):
+    with pytest.raises(
+        ValueError, match="7 new tokens after 1 come to more than the 6 that the model"
+    ):
         generate(model, [[4]], max_new_tokens=7, **IDS)
     with pytest.raises(ValueError, match="7 tokens, but the model reads 6"):
         generate(model, [[4] * 7], max_new_tokens=2, **IDS)

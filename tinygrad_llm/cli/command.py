@@ -14,7 +14,7 @@ from tinygrad_llm.cli.parsers import Parser
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 """Exit codes; the last two are those that a shell shows for SIGINT and SIGPIPE."""
 
-EXPECTED = (ValueError, TypeError, OSError, FloatingPointError)
+EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
 """Errors whose message says what is wrong and what mends it; others are bugs, with a traceback."""
 
 EPILOG = """A first model, from texts that come with Python, and what it writes:
@@ -25,7 +25,7 @@ EPILOG = """A first model, from texts that come with Python, and what it writes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's), and give the exit code: 0 when all went well,
     1 when something failed, 2 for wrong usage, 130 after Ctrl-C, 141 when a pipe was closed."""
-    _use_utf8()
+    _open_streams()
     try:
         code = _run(argv)
         sys.stdout.flush()
@@ -69,11 +69,18 @@ def _parser() -> Parser:
     return parser
 
 
-def _use_utf8() -> None:
-    """Read and write every character, whatever the terminal's encoding is."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+def _open_streams() -> None:
+    """Read and write every character, whatever the terminal's encoding is; of streams that are
+    closed nothing comes, and what is written there goes nowhere."""
+    for name, mode, errors in (
+        ("stdin", "r", "strict"),
+        ("stdout", "w", "replace"),
+        ("stderr", "w", "replace"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, mode)))  # to the end
+        stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            errors = "strict" if stream is sys.stdin else "replace"
             stream.reconfigure(encoding="utf-8", errors=errors)
 
 

@@ -21,6 +21,14 @@ Sections = Mapping[str, Mapping[str, str]]
 _NO_WORDS = ("init", "resume")
 """Names of fields that nobody writes but for the field, though they have no underscore."""
 
+_SAID = {"True": "true", "False": "false", "None": "not given"}
+"""What stands for Python's words."""
+
+_PYTHON = re.compile(
+    rf"(\b(?:was|is|expected|give|or)|,|--[a-z-]+) ({'|'.join(_SAID)})\b(?![-.\w/\\])"
+)
+"""Those of them that are values, not names of folders."""
+
 _SHOWN = {int: "N", float: "X", str: "NAME"}
 """What stands for a value in the help."""
 
@@ -56,14 +64,16 @@ def make(parser: Parser, settings: type, values: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def errors_in_flags(settings: type) -> Iterator[None]:
-    """What is wrong with values, files or folders is told in flags, as a ValueError."""
+def errors_in_flags(settings: type, where: str = "") -> Iterator[None]:
+    """What is wrong with values, files or folders is told in flags, as a ValueError, which begins
+    with where it is, if that is said."""
     try:
         yield
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
-        raise ValueError(in_flags(one_line(error), settings)) from error
+        said = in_flags(one_line(error), settings)
+        raise ValueError(f"{where}: {said}" if where else said) from error
 
 
 def flag(name: str) -> str:
@@ -76,12 +86,18 @@ def in_flags(message: str, settings: type) -> str:
     known = {field.name: field for field in fields(settings)}
     names = "|".join(sorted(known, key=len, reverse=True))
     switches = "|".join(name for name, field in known.items() if field.type == "bool")
-    message = message.removeprefix(f"{settings.__name__}: ")
-    message = re.sub(rf"\b({switches})=False\b", lambda m: f"no {flag(m[1])}", message)
+    message = re.sub(rf"^({settings.__name__}|generate): ", "", message)
+    message = re.sub(rf"\b({switches})=False\b", lambda m: _off(known[m[1]]), message)
     message = re.sub(rf"\b({switches})=True\b", lambda m: flag(m[1]), message)
     message = re.sub(rf"\b({names})=(?=\S)", lambda m: f"{flag(m[1])} ", message)
     message = re.sub(rf"(?<![-\w/\\])({names})(?![\w/\\]|\.\w)", _underscored, message)
+    message = re.sub(_PYTHON, lambda m: f"{m[1]} {_SAID[m[2]]}", message)
     return re.sub(rf"^({names})\b", lambda m: flag(m[1]), message)
+
+
+def _off(switch: Field) -> str:
+    """How a switch is turned off; one that is off by itself has no flag for it."""
+    return flag(f"no_{switch.name}") if switch.default is True else f"no {flag(switch.name)}"
 
 
 def _underscored(match: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -53,6 +54,7 @@ def add_parser(commands: Any) -> None:
     parser: Parser = commands.add_parser(
         "generate",
         fill=_fill,
+        memory="lower --num-return-sequences, --num-beams or --max-new-tokens",
         help="go on with a text",
         usage="%(prog)s --model FOLDER [--prompt TEXT | --lines] [options]",
         description="Go on with a text, which is shown as it is written: with that of --prompt,\n"
@@ -86,9 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = make(parser, GenerationConfig, given(arguments, GenerationConfig))
     check_device(parser, arguments.device)
     writer = Writer(arguments.model, arguments.device, config)
-    for prompt in _prompts(arguments):
-        with errors_in_flags(GenerationConfig):
-            writer.write(prompt)
+    for where, prompt in _prompts(arguments):
+        with errors_in_flags(GenerationConfig, where):
+            writer.write(prompt, where)
     return 0
 
 
@@ -102,18 +104,39 @@ def check_device(parser: Parser, device: str) -> None:
         parser.refuse(f"--device: {error}")
 
 
-def _prompts(arguments: argparse.Namespace) -> Iterator[str]:
-    """The prompt, or those of standard input."""
+def _prompts(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """The prompt, or those of standard input; before each where it stands, if there are several."""
     if arguments.prompt is not None:
-        yield arguments.prompt
+        yield "", _decoded(arguments.prompt)
         return
     if sys.stdin.isatty():
         ends = "one a line" if arguments.lines else "then Ctrl-D at the beginning of a line"
         print(f"Prompts, {ends}:" if arguments.lines else f"Prompt, {ends}:", file=sys.stderr)
     try:
-        if arguments.lines:
-            yield from (line.removesuffix("\n") for line in sys.stdin if line.strip())
-        else:
-            yield sys.stdin.read().removesuffix("\n")
+        if not arguments.lines:
+            yield "", "\n".join(_typed())
+            return
+        for number, line in enumerate(_typed(), start=1):
+            if line.strip():
+                yield f"line {number}", line
     except UnicodeDecodeError as error:
         raise ValueError(f"standard input is not UTF-8: {error.reason}; convert it") from error
+
+
+def _typed() -> Iterator[str]:
+    """The lines of standard input, without their ends and a byte order mark."""
+    for number, line in enumerate(sys.stdin):
+        text = line.removesuffix("\n").removesuffix("\r")
+        yield text if number else text.removeprefix("\ufeff")
+
+
+def _decoded(prompt: str) -> str:
+    """The text whose bytes were typed: in a POSIX locale Python keeps those beyond ASCII apart."""
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(prompt).decode("utf-8")
+        except UnicodeError as error:
+            raise ValueError(f"--prompt is not UTF-8: {error}; convert it") from error
+    return prompt

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     for name, value in facts.items():
         print(f"{name:14}{value}")
-    held = [f"{name}={os.environ[name]}" for name in machine.HELD_BACK if name in os.environ]
+    held = [f"{name}={os.environ[name]}" for name in machine.HELD_BACK if os.environ.get(name)]
     if held:
         print(
             f"warning: {' and '.join(held)} in the environment\n"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-from tinygrad_llm.cli.flags import add_flags, errors_in_flags, given, make
+from tinygrad_llm.cli.flags import add_flags, errors_in_flags, flag, given, make
 from tinygrad_llm.cli.generate import check_device
-from tinygrad_llm.cli.parsers import Parser
+from tinygrad_llm.cli.parsers import CONTROL, Parser
 
 OPTIONS = "options.json"
 """What a run writes first: its options."""
@@ -31,14 +33,17 @@ SECTIONS = {
         "unit": "file|paragraph|line: what is one document of a .txt file; without this the file "
         "in a folder, else the paragraph",
         "valid_share": "the share of the texts that is held out",
-        "tokenizer": "characters, bpe or wordpiece, which is trained on the texts; or the folder "
-        "of one; without this bpe for a GPT, wordpiece for a BERT",
+        "tokenizer": "characters (each is a token), bpe (bytes, and what is often side by side, "
+        "so that no text is unknown) or wordpiece (words, and pieces of rare ones), which is "
+        "trained on the texts; or the folder of one; without this bpe for a GPT, wordpiece for a "
+        "BERT",
         "vocab_size": "how many tokens a trained tokenizer has; {vocabulary} without this, of "
         "characters all",
         "block_size": "tokens of a row; without this {gpt} for a GPT, {bert} for a BERT",
     },
     "the model": {
-        "preset": "tiny|mini|base: its size; tiny without this",
+        "preset": "tiny|mini|base: its size: 2 layers of width 128, 4 of 256 or 12 of 768; tiny "
+        "without this",
         "dropout": "everywhere; without this what is usual, with --init what that has",
     },
     "the training": {
@@ -60,6 +65,16 @@ SECTIONS = {
 }
 """All fields of PretrainOptions."""
 
+FILL_IN = """from tinygrad_llm import models, tokenizers
+
+tokenizer = tokenizers.Tokenizer.from_pretrained({out!r})
+model = models.from_pretrained({out!r})
+ids = tokenizer.encode(f"The {{tokenizer.mask_token}}.")
+place = ids.index(tokenizer.mask_token_id)
+ids[place] = model([ids]).logits.numpy()[0, place].argmax()
+print(tokenizer.decode(ids))"""
+"""How a BERT fills in a hidden word; of characters too it has no more tokens than any row."""
+
 EPILOG = """for example:
   tinygrad-llm pretrain --model gpt --data english --out first --steps 300
   tinygrad-llm pretrain --out first --resume
@@ -71,6 +86,7 @@ def add_parser(commands: Any) -> None:
     parser: Parser = commands.add_parser(
         "pretrain",
         fill=_fill,
+        memory="lower --batch-size or --block-size, or take a smaller --preset",
         help="train a GPT or a BERT on raw text, from scratch or further",
         usage="%(prog)s --model gpt|bert --data PATH --out FOLDER [options]\n"
         "       %(prog)s --out FOLDER --resume",
@@ -95,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     values = given(arguments, PretrainOptions)
     options = make(arguments.parser, PretrainOptions, {**_saved(values), **values})
+    _check_given(arguments.parser, options, values)
     check_device(arguments.parser, options.device)
     again = _command("pretrain", "--out", options.out, "--resume")
     with errors_in_flags(PretrainOptions):
@@ -107,23 +124,50 @@ def _saved(values: dict[str, Any]) -> dict[str, Any]:
     """With --resume, the options of the run in --out; what is wrong there, `pretrain` says."""
     if not values.get("resume") or "out" not in values:
         return {}
+    from tinygrad_llm.pretrain import PretrainOptions
+
     path = Path(values["out"], OPTIONS)
     try:
-        return dict(json.loads(path.read_text("utf-8"))["options"])
+        found = json.loads(path.read_text("utf-8"))["options"]
+        return PretrainOptions(**found).to_dict()
     except FileNotFoundError as error:
         raise ValueError(f"{values['out']} has no run to go on with: leave --resume out") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is of no run of ours, or broken: give another --out") from error
+
+
+def _check_given(parser: Parser, options: Any, values: dict[str, Any]) -> None:
+    """End, as for wrong usage, where names cannot be written down, or where flags of a BERT, though
+    they change nothing, are for a GPT."""
+    from tinygrad_llm.pretrain.options import OF_BERT
+
+    for name in ("data", "out", "tokenizer", "init"):
+        try:
+            str(getattr(options, name)).encode("utf-8")
+        except UnicodeEncodeError:
+            parser.refuse(f"the name after {flag(name)} is not UTF-8: give it another name")
+    if options.out.startswith("-") or CONTROL.search(options.out):
+        parser.refuse("--out begins with - or has control characters in it: give another name")
+    for name in OF_BERT:
+        if options.model == "gpt" and name in values:
+            parser.refuse(f"{flag(name)} is of a BERT alone: leave it out")
 
 
 def _next(options: Any) -> str:
     """Where the model is, and what can be done with it."""
     said = f"The model is in {options.out},\nits curves are in {Path(options.out, 'curves.png')}."
     if options.model == "bert":
-        return f"{said}\nIn Python:\n  models.from_pretrained({options.out!r})"
-    tokens = str(min(100, options.block_size or 100))
+        program = indent(FILL_IN.format(out=options.out), "  ")
+        return f"{said}\nLet it fill in a word, in Python:\n{program}"
+    tokens = str(min(100, _most_tokens(options.out)))
     words = ("--prompt", "", "--do-sample", "--max-new-tokens", tokens)
     return f"{said}\nLet it write:\n  {_command('generate', '--model', options.out, *words)}"
+
+
+def _most_tokens(folder: str) -> float:
+    """How many tokens the GPT of a folder reads; only learned positions have an end."""
+    said = json.loads(Path(folder, "config.json").read_text("utf-8"))
+    return said["n_positions"] if said["positions"] == "learned" else math.inf
 
 
 def _command(*words: str) -> str:

@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tinygrad_llm._text import ljust, rjust
+from tinygrad_llm.metrics import wilson_interval
 
 Numbers = Mapping[str, float]
 
-HEADER = ("loss", "perplexity", "accuracy")
+HEADER, WIDTHS = ("loss", "perplexity", "accuracy"), (12, 12, 12, 17)
 
 
 class Row(NamedTuple):
-    """A line of the table, and under which names its loss and its accuracy are found."""
+    """A line of the table, under which names its loss and its accuracy are found, and, where it has
+    an interval, the number of targets."""
 
     title: str
     loss: str
     accuracy: str
+    targets: str = ""
 
 
 NEXT_TOKENS = (
@@ -36,38 +39,72 @@ NEXT_SENTENCES = (
 )
 
 
+PERPLEXITY = "perplexity: e^loss; so many equally likely answers would leave the same doubt"
+
+FEW, MANY = 0.001, 0.05
+"""Shares of unknown tokens above which they are told, and warned of."""
+
+
 def results(model: str, metrics: Numbers, baselines: Numbers) -> str:
     """Loss, in nats, perplexity and accuracy of the model on what was held out, and of baselines
-    on the same targets; lines of which neither is known are left out."""
-    if model == "gpt":
-        about = f"held out: {baselines['tokens']:,.0f} tokens"
-        own = Row("this model", "eval_loss", "eval_accuracy")
-        text = _table(about, [(own, metrics), *((row, baselines) for row in NEXT_TOKENS)])
-        nats = f"{metrics['eval_nats_per_character']:.3f} nats a character"
-        return f"{text}\n\nthe loss is in nats a token; this model's is {nats}"
-    about = f"held out: {metrics['eval_mlm_targets']:,.0f} hidden tokens"
+    on the same targets; lines of which neither is known are left out. Below them what nats are, and
+    how much of the text the tokenizer does not know."""
+    tables = _gpt(metrics, baselines) if model == "gpt" else _bert(metrics, baselines)
+    units = f"loss: in nats (1.44 bits each){_per_character(metrics)}\n{PERPLEXITY}"
+    return "\n\n".join([*tables, units, *_unknown(baselines.get("unknown", 0.0))])
+
+
+def _gpt(metrics: Numbers, baselines: Numbers) -> list[str]:
+    own = Row("this model", "eval_loss", "eval_accuracy")
+    rows = [(own, metrics), *((row, baselines) for row in NEXT_TOKENS)]
+    return [_table(_held_out(baselines["tokens"], "token"), rows)]
+
+
+def _bert(metrics: Numbers, baselines: Numbers) -> list[str]:
+    about = _held_out(metrics["eval_mlm_targets"], "hidden token")
     words = _table(about, _bert_rows(metrics, baselines, "mlm_", HIDDEN_WORDS))
     if "eval_nsp_accuracy" not in metrics:
-        return words
-    about = f"held out: {metrics['eval_nsp_targets']:,.0f} pairs of texts"
-    pairs = _table(about, _bert_rows(metrics, baselines, "nsp_", NEXT_SENTENCES))
-    return f"{words}\n\n{pairs}"
+        return [words]
+    about = _held_out(metrics["eval_nsp_targets"], "pair", " of texts")
+    return [words, _table(about, _bert_rows(metrics, baselines, "nsp_", NEXT_SENTENCES))]
+
+
+def _held_out(count: float, noun: str, after: str = "") -> str:
+    return f"held out: {count:,.0f} {noun}{'' if count == 1 else 's'}{after}"
+
+
+def _per_character(metrics: Numbers) -> str:
+    """The loss by which models with other tokenizers compare."""
+    nats = metrics.get("eval_nats_per_character")
+    return "" if nats is None else f" a token; this model's is {nats:.3f} a character"
+
+
+def _unknown(share: float) -> list[str]:
+    """What is said of text that the tokenizer has no token for, if anything is."""
+    said = f"the tokenizer has no token for {share:.1%} of the held-out text"
+    if share > MANY:
+        said = (
+            f"warning: {said}:\n  the loss is that of an easier text, and of these words nothing "
+            "is learnt;\n  a tokenizer of bpe knows all, one trained on such texts knows most"
+        )
+    return [said] if share > FEW else []
 
 
 def _bert_rows(metrics: Numbers, baselines: Numbers, task: str, rows: tuple[Row, ...]) -> list:
-    own = Row("this model", f"eval_{task}loss", f"eval_{task}accuracy")
+    own = Row("this model", *(f"eval_{task}{name}" for name in ("loss", "accuracy", "targets")))
     return [(own, metrics), *((row, baselines) for row in rows)]
 
 
 def _table(about: str, rows: list[tuple[Row, Numbers]]) -> str:
-    cells = [(about, *HEADER)]
+    cells = [(about, *HEADER, "95 % interval" if any(row.targets for row, _ in rows) else "")]
     for row, numbers in rows:
         loss, accuracy = numbers.get(row.loss), numbers.get(row.accuracy)
         if loss is not None or accuracy is not None:
-            cells.append((row.title, _number(loss), _perplexity(loss), _share(accuracy)))
+            shown = (_number(loss), _perplexity(loss), _share(accuracy))
+            cells.append((row.title, *shown, _interval(accuracy, numbers.get(row.targets))))
     first = max(len(each[0]) for each in cells)
     return "\n".join(
-        f"{ljust(title, first)}{''.join(rjust(cell, 12) for cell in rest)}".rstrip()
+        f"{ljust(title, first)}{''.join(map(rjust, rest, WIDTHS))}".rstrip()
         for title, *rest in cells
     )
 
@@ -83,3 +120,11 @@ def _perplexity(loss: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
+
+
+def _interval(accuracy: float | None, targets: float | None) -> str:
+    """Between which shares the accuracy lies on other texts of this kind, by these targets."""
+    if accuracy is None or not targets:
+        return ""
+    low, high = wilson_interval(round(accuracy * targets), round(targets))
+    return f"{low:.1%} to {high:.1%}"

@@ -18,8 +18,8 @@ class Writer:
     """The model and the tokenizer of a folder, ready to go on with prompts as `config` says.
 
     What neither the config nor the model says of the tokens that begin and end a text, the
-    tokenizer says. Raises ValueError where the folder's model writes no texts, and what
-    `models.from_pretrained` and `Tokenizer.from_pretrained` raise.
+    tokenizer says. Raises ValueError where the folder's model writes no texts or its files do not
+    fit each other, and what `models.from_pretrained` and `Tokenizer.from_pretrained` raise.
     """
 
     def __init__(self, folder: str, device: str, config: GenerationConfig):
@@ -30,6 +30,7 @@ class Writer:
                 "give the folder of a GPT2LMHeadModel"
             )
         self._tokenizer = Tokenizer.from_pretrained(folder)
+        _check_fit(folder, self._model.config.vocab_size, self._tokenizer)
         self._model.to(device)
         self._start = _first(self._model.config.bos_token_id, self._tokenizer.bos_token_id)
         own = self._model.config.eos_token_id
@@ -37,11 +38,14 @@ class Writer:
         self._config = replace(config, eos_token_id=ends)
         self._processors = _shown_alone(self._model.config.vocab_size, self._tokenizer)
 
-    def write(self, prompt: str) -> None:
-        """Print the prompt and how it goes on; token by token, where it is one text alone."""
+    def write(self, prompt: str, where: str = "") -> None:
+        """Print the prompt and how it goes on; token by token, where it is one text alone.
+
+        where: what the numbers of several texts stand after, as "line 3".
+        """
         ids = self._ids(prompt)
         if max(self._config.num_beams, self._config.num_return_sequences) > 1:
-            self._write_several(prompt, ids)
+            self._write_several(prompt, ids, where)
         else:
             self._stream(prompt, ids)
 
@@ -51,8 +55,8 @@ class Writer:
         unknown = ids.count(self._tokenizer.unk_token_id)
         if unknown:
             print(
-                f"note: {unknown} of the prompt's {len(ids)} tokens are not in the vocabulary; the "
-                f"model reads {self._tokenizer.unk_token} for them",
+                f"note: the vocabulary lacks {unknown} of the prompt's {len(ids)} tokens; the "
+                f"model reads {self._tokenizer.unk_token} there",
                 file=sys.stderr,
             )
         if ids or self._start is not None:
@@ -73,13 +77,15 @@ class Writer:
             if begun:
                 _put(text.end() + "\n")
 
-    def _write_several(self, prompt: str, ids: list[int]) -> None:
-        """The best beams, or all samples, numbered when there are several."""
+    def _write_several(self, prompt: str, ids: list[int], where: str) -> None:
+        """The best beams, or all samples; several are numbered, with an empty line after each."""
         found = self._generate(ids, return_scores=True)
+        several = len(found.sequences) > 1
         for number, (row, score) in enumerate(zip(found.sequences, found.scores), start=1):
-            if len(found.sequences) > 1:
-                _put(f"[{number}] score {score:.4g}\n")
-            _put(f"{prompt}{self._text(ids, row[len(ids) :])}\n")
+            name = f"{where}, {number}" if where else str(number)
+            if several:
+                _put(f"[{name}] score {score:.4g}\n")
+            _put(f"{prompt}{self._text(ids, row[len(ids) :])}\n" + "\n" * several)
 
     def _generate(self, ids: list[int], **how: Any) -> Any:
         return generate(
@@ -97,6 +103,16 @@ class Writer:
         new = new[: ends[0] + 1] if ends.size else new
         text = TextStream(self._tokenizer, ids, skip_special_tokens=True)
         return "".join(map(text.add, new.tolist())) + text.end()
+
+
+def _check_fit(folder: str, size: int, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer with tokens that the model does not know."""
+    most = max(tokenizer.vocab.values(), default=-1)
+    if most >= size:
+        raise ValueError(
+            f"{folder}: the numbers of its tokenizer's files go up to {most}, and config.json has "
+            f"a vocabulary of {size}: put the tokenizer there that the model was trained with"
+        )
 
 
 def _first(*values: Any) -> Any:

@@ -79,12 +79,27 @@ def check_lengths(model: Any, mask: np.ndarray, config: GenerationConfig) -> Non
     steps = config.most_new_tokens(prompt)
     if steps < 1:
         raise ValueError(
-            f"generate: max_length={config.max_length} leaves no room after a prompt of {prompt} "
-            "tokens: give max_new_tokens"
+            f"generate: max_length={config.max_length} leaves no room after a prompt of "
+            f"{_tokens(prompt)}: give max_new_tokens"
         )
-    if max(config.min_new_tokens, config.min_length - prompt) > steps:
-        raise ValueError(f"generate: the least length is beyond the {steps} tokens that may come")
+    _check_least(config, prompt, steps)
     _check_reach(model, int(mask.sum(axis=1).max()), steps)
+
+
+def _check_least(config: GenerationConfig, prompt: int, steps: int) -> None:
+    """Refuse a least length that `steps` new tokens cannot reach."""
+    least = {"min_new_tokens": config.min_new_tokens, "min_length": config.min_length - prompt}
+    name = max(least, key=lambda name: least[name])
+    needed = least[name]
+    if needed <= steps:
+        return
+    mend = f"max_new_tokens={needed}"
+    if config.max_length is not None:
+        mend = f"max_length={needed + prompt}"
+    raise ValueError(
+        f"generate: {name}={getattr(config, name)} is beyond the {_tokens(steps)} that may come: "
+        f"lower it, or give {mend}"
+    )
 
 
 def _check_reach(model: Any, longest: int, steps: int) -> None:
@@ -96,13 +111,17 @@ def _check_reach(model: Any, longest: int, steps: int) -> None:
     if most is None:
         return
     if longest > most:
-        raise ValueError(f"generate: {longest} tokens, but the model reads {most}: shorten them")
+        raise ValueError(f"generate: {_tokens(longest)}, but the model reads {most}: shorten them")
     prompt = 1 if is_encoder_decoder(model) else longest
     if prompt + steps - 1 > most:
         raise ValueError(
-            f"generate: {steps} new tokens after {prompt} are more than the {most} that the model "
-            f"reads: at most max_new_tokens={most + 1 - prompt}"
+            f"generate: {_tokens(steps, 'new ')} after {prompt} come to more than the {most} that "
+            f"the model reads: at most max_new_tokens={most + 1 - prompt}"
         )
+
+
+def _tokens(count: int, kind: str = "") -> str:
+    return f"{count} {kind}token{'' if count == 1 else 's'}"
 
 
 def check_ids(model: Any, ids: np.ndarray, config: GenerationConfig) -> None:

@@ -34,6 +34,9 @@ _BERT_KEYS = {
 _TYPED = ((0, "$A"), (1, "$B"))
 """The texts of a pair and their types."""
 
+ANY_CLASS = "PreTrainedTokenizer"
+"""The class, without "Fast", that takes every rule from tokenizer.json; ours are saved as of it."""
+
 Arguments = dict[str, Any]
 
 
@@ -254,6 +257,11 @@ def _bpe_template(family: Family, roles: dict[str, str], settings: Settings) -> 
 def _needed_family(kind: str, path: Path, vocab: dict[str, int], settings: Settings) -> Family:
     """The family whose rules a vocabulary without tokenizer.json follows."""
     family = settings.family(kind, vocab)
+    if family is None and settings.class_name == ANY_CLASS:
+        raise FileNotFoundError(
+            f"{path.parent} has no {TOKENIZER}, without which its {CONFIG} and {path.name} do not "
+            "say how a text becomes tokens; put it there, or save the tokenizer again"
+        )
     if family is None:
         known = [name for name, other in FAMILIES.items() if other.kind == kind]
         raise ValueError(
