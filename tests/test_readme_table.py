@@ -56,6 +56,8 @@ def space(tmp_path):
     known |= {"folder": tmp_path / "tokenizer", "tokenizer": tokenizer, "texts": ["a", "text"]}
     sizes = {"vocab_size": 5, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
     known["gpt"] = names["models"].GPT2LMHeadModel(names["models"].GPT2Config(**sizes))
+    known["model_folder"] = tmp_path / "model"
+    known["gpt"].save_pretrained(known["model_folder"])
     known["optimizer"] = names["optim"].Adam(model.parameters())
     return names | known
 

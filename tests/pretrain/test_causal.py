@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -78,6 +79,12 @@ def test_baselines_are_counted_on_the_training_text_and_measured_on_the_same_tar
     frequent = np.bincount(joined[0]).argmax()
     share = np.mean([joined[1][i] == frequent for i in asked])
     assert task.baselines["unigram_accuracy"] == pytest.approx(share)
+    after = {}
+    for left, right in pairwise(joined[0]):
+        after.setdefault(left, []).append(right)
+    guesses = [np.bincount(after.get(joined[1][i - 1], [frequent])).argmax() for i in asked]
+    share = np.mean([joined[1][i] == guess for i, guess in zip(asked, guesses)])
+    assert task.baselines["bigram_accuracy"] == pytest.approx(share)
     unknown = np.mean([joined[1][i] == tokenizer.unk_token_id for i in asked])
     assert task.baselines["unknown"] == pytest.approx(unknown) and unknown > 0
     _, found = evaluated(task)

@@ -13,6 +13,7 @@ import pytest
 from tests.pretrain.common import digest, options, run, write_data
 from tinygrad_llm import models, pretrain
 from tinygrad_llm.tokenizers import Tokenizer
+from tinygrad_llm.training import Trainer
 from tinygrad_llm.training.steps import Stepper
 
 
@@ -93,6 +94,18 @@ def test_a_run_that_dies_goes_on_to_the_same_bits(kind, step, home, tmp_path, mo
         models.from_pretrained(tmp_path / "out")
     run(tmp_path, model=kind, resume=True)
     assert digest(tmp_path / "out") == digest(home / kind)
+
+
+def test_what_a_kill_left_half_written_before_the_training_goes(home, tmp_path, monkeypatch):
+    here(home, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train", lambda *_, **__: die())
+        with pytest.raises(Die):
+            run(tmp_path)
+    half = tmp_path / "out" / f".{'0' * 32}.tmp"
+    half.write_bytes(b"half of a file")
+    run(tmp_path, resume=True)
+    assert digest(tmp_path / "out") == digest(home / "gpt") and not half.exists()
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(home, tmp_path, monkeypatch, capsys):
@@ -183,6 +196,56 @@ def test_init_goes_on_from_a_model_with_its_tokenizer(home, tmp_path):
     assert "16 positions" in said
     said = refused(ValueError, tmp_path, name="b", model="bert", **{**start, "tokenizer": None})
     assert "GPT2LMHeadModel" in said
+
+
+@pytest.mark.parametrize("kind", ["gpt", "bert"])
+def test_a_run_with_init_goes_on_without_that_folder(kind, home, tmp_path, monkeypatch):
+    here(home, tmp_path)
+    shutil.copytree(home / kind, tmp_path / "init")
+    start = {"model": kind, "vocab_size": None, "block_size": None, "tokenizer": None}
+    start |= {"dropout": 0.3, "init": tmp_path / "init"}
+    run(tmp_path, "whole", **start)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, die)
+        with pytest.raises(Die):
+            run(tmp_path, **start)
+    shutil.rmtree(tmp_path / "init")
+    run(tmp_path, resume=True, **{**start, "init": tmp_path / "nowhere"})
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+def test_as_long_as_there_is_no_checkpoint_init_must_be_what_it_was(home, tmp_path, monkeypatch):
+    here(home, tmp_path)
+    start = {"vocab_size": None, "block_size": None, "init": home / "gpt"}
+    run(tmp_path, "whole", **start)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, die)
+        with pytest.raises(Die):
+            run(tmp_path, **start)
+    said = refused(FileNotFoundError, tmp_path, resume=True, **{**start, "init": "nowhere"})
+    assert "nowhere" in said
+    said = refused(ValueError, tmp_path, resume=True, **{**start, "init": tmp_path / "whole"})
+    assert "not the model that the run" in said
+    shutil.copytree(home / "gpt", tmp_path / "moved")
+    run(tmp_path, resume=True, **{**start, "init": tmp_path / "moved"})
+    assert digest(tmp_path / "out") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("next_sentence", [True, False])
+def test_unknown_characters_end_no_run(next_sentence, home, tmp_path, capsys):
+    here(home, tmp_path)
+    settings = {"model": "bert", "next_sentence": next_sentence, "batch_size": 1}
+    init = {"init": home / "bert", "tokenizer": None}
+    path = tmp_path / "more.txt"
+    strange = [f"{letter * 30}. {letter * 30}." for letter in "αβγδεζηθικλμνξοπ"]
+    text = (home / "data.txt").read_text("utf-8")
+    path.write_text("\n\n".join([text, *strange]), "utf-8")
+    pretrain.pretrain(options(tmp_path, data=path, **settings, **init))
+    said = capsys.readouterr().out
+    assert "left out: " in said and " documents and " in said
+    path.write_text("\n\n".join(strange), encoding="utf-8")
+    message = refused(ValueError, tmp_path, name="none", data=path, **settings, **init)
+    assert "has no tokens to hide" in message and not (tmp_path / "none").exists()
 
 
 def test_init_with_changes(home, tmp_path):

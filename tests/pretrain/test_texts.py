@@ -61,6 +61,28 @@ def test_english_sentences_end_where_a_reader_would_end_them():
     ]
 
 
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["The U.S. Government said no. ", "Then J. R. R. Tolkien left the U.S.S.R. for good."],
+        ["As Eq. 4 says, it is 5. ", "So am I. ", "Good."],
+        ["Two things:\n", "1. First item.\n", "  22. Second item. ", "In 1984. ", "No\n", "3. So."],
+        ["Written in the year\n", "1984. ", "Then it was read."],
+        [f"It is {' ' * 12}12. ", "Yes."],
+        [
+            "1. It begins a text. ",
+            "Not here, at 1. ",
+            "So it ends. ",
+            "Nor here it is 12. ",
+            "Yes.",
+        ],
+    ],
+)
+def test_a_stop_that_belongs_to_its_word_ends_no_sentence(expected):
+    found = sentences("".join(expected))
+    assert [each.strip() for each in found] == [each.strip() for each in expected]
+
+
 def test_chinese_sentences_are_those_of_the_corpus():
     for paragraph in corpora.paragraphs()[:100]:
         assert sentences(paragraph) == corpora.sentences(paragraph)
@@ -186,6 +208,13 @@ def test_the_split_hangs_on_texts_and_seed_alone():
     copied = [*given, *(Document("copy", d.sentences) for d in valid)]
     train, valid = split_documents(copied, 0.1, 3)
     assert not {d.text for d in train} & {d.text for d in valid}
+
+
+def test_a_text_far_larger_than_the_share_is_not_held_out():
+    given = documents(["a" * 8, "b" * 9, "c" * 10, "d" * 300, "e" * 9])
+    for seed in range(12):
+        _, valid = split_documents(given, 0.08, seed)
+        assert sum(len(d.text) for d in valid) < 60
 
 
 def test_a_split_refuses_what_it_cannot_part():

@@ -1,10 +1,10 @@
 """Floor 9: pretraining from raw text to a model folder: GPT that continues, BERT that fills in."""
 
+from tinygrad_llm.metrics import Interval, wilson_interval
 from tinygrad_llm.pretrain.causal import CausalTask
 from tinygrad_llm.pretrain.masked import MaskedTask
 from tinygrad_llm.pretrain.options import PretrainOptions
 from tinygrad_llm.pretrain.run import Pretrained, pretrain
-from tinygrad_llm.pretrain.scores import Interval, wilson_interval
 from tinygrad_llm.pretrain.texts import Document, read_documents, sentences, split_documents
 
 __all__ = [

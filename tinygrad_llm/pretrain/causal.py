@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_llm.data.pretraining import PackedBlocks
-from tinygrad_llm.data.pretraining.packing import IGNORED
+from tinygrad_llm.data.pretraining.masking import IGNORED
 from tinygrad_llm.metrics import perplexity
 from tinygrad_llm.models import GPT2Config, GPT2LMHeadModel, LanguageModelOutput
 from tinygrad_llm.pretrain.scores import right_guesses

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.data.hashing import row_hash
 from tinygrad_llm.files import write_json
+from tinygrad_llm.models import PretrainedModel
 from tinygrad_llm.pretrain.options import OF_PLACE, PretrainOptions
 from tinygrad_llm.pretrain.texts import Document
 
 OPTIONS = "options.json"
-"""What the run is; its first file."""
+"""What the run is, and the configuration of its model; its first file."""
 
 FORMAT = "tinygrad_llm pretraining 1"
 
@@ -49,7 +51,8 @@ def _saved(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] == FORMAT and isinstance(found["options"], dict) and found["texts"]:
+        dicts = [isinstance(found[name], dict) for name in ("options", "config")]
+        if found["format"] == FORMAT and all(dicts) and found["texts"]:
             return found
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -79,11 +82,34 @@ def check_texts(saved: dict[str, Any] | None, documents: Sequence[Document], dat
         raise ValueError(f"resume: the texts of {data} have changed since the run began in out")
 
 
-def begin(folder: Path, options: PretrainOptions, documents: Sequence[Document]) -> None:
-    """Make the folder and write down whose it is."""
+def check_start(saved: dict[str, Any], options: PretrainOptions, initial: Any) -> None:
+    """Refuse to begin a run once more from another model of init. Raises ValueError."""
+    if saved["start"] != _start_of(initial):
+        raise ValueError(
+            f"resume: init {options.init} is not the model that the run in {options.out} began "
+            "with, and it has no checkpoint yet: give that init, or another out"
+        )
+
+
+def begin(
+    folder: Path,
+    options: PretrainOptions,
+    documents: Sequence[Document],
+    initial: PretrainedModel | None,
+    model: PretrainedModel,
+) -> None:
+    """Make the folder and write down whose it is, all that a run needs to go on but the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    said = {**options.to_dict(), "resume": False}
-    write_json(folder / OPTIONS, {"format": FORMAT, "options": said, "texts": _hash_of(documents)})
+    said: dict[str, Any] = {"format": FORMAT, "options": {**options.to_dict(), "resume": False}}
+    said |= {"texts": _hash_of(documents), "start": _start_of(initial)}
+    write_json(folder / OPTIONS, {**said, "config": asdict(model.config)})
+
+
+def _start_of(initial: PretrainedModel | None) -> str | None:
+    """By what a model of init is known again."""
+    if initial is None:
+        return None
+    return row_hash({name: value.numpy() for name, value in initial.state_dict().items()})
 
 
 def _hash_of(documents: Sequence[Document]) -> str:

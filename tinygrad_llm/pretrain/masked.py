@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from tinygrad_llm.data.pretraining import MaskedLanguageCollator, NextSentencePairs
+from tinygrad_llm.data.pretraining import MaskedLanguageCollator
 from tinygrad_llm.data.pretraining.masking import IGNORED
 from tinygrad_llm.models import BertConfig, BertForMaskedLM, BertForPreTraining
-from tinygrad_llm.pretrain.rows import Encoded, SingleTexts, encode
+from tinygrad_llm.pretrain.rows import (
+    Encoded,
+    PairsAndTexts,
+    SingleTexts,
+    Specials,
+    encode,
+    specials_of,
+)
 from tinygrad_llm.pretrain.scores import right_guesses
 from tinygrad_llm.pretrain.texts import Document
 from tinygrad_llm.tokenizers import Tokenizer
@@ -32,25 +40,35 @@ class MaskedTask:
     **task.trainer_arguments())`.
 
     train, valid: documents, from `split_documents`.
-    max_length: T, the most tokens of a row. mlm_probability, whole_word: as for
-        `MaskedLanguageCollator`; words are found by a dictionary, Chinese ones too.
+    max_length: T, the most tokens of a row. mlm_probability: as for `MaskedLanguageCollator`.
+    whole_word: all tokens of a word are hidden together. Chinese words are those of a dictionary,
+        that of the package's own Chinese texts, held-out ones included (it tells only which tokens
+        are asked for together); it covers other Chinese text less. In other scripts a word is a run
+        of letters.
     next_sentence: rows are pairs of texts, of which half follow each other (`NextSentencePairs`),
-        and the model is a BertForPreTraining; else single texts, and a BertForMaskedLM.
+        and the model is a BertForPreTraining; else single texts, and a BertForMaskedLM. Documents
+        of one sentence make no pair: in training they are rows of one text, whose
+        next_sentence_label is -100; of the held-out ones nothing is asked.
     seed: of pairs and of what is hidden. rounds: how often `train` is gone through for pairs.
+
+    Documents and rows of special tokens alone, as [UNK] for what the tokenizer does not know, are
+    left out; the datasets' left_out, and documents_left_out of both parts, say how many.
 
     In training other words are hidden in each epoch; in evaluation always the same ones. So an
     evaluation gives, all on the same targets,
         mlm_loss, mlm_accuracy: of the hidden words, and beside them unigram_loss, unigram_accuracy
             (their share in `train`, and the most frequent one) and left_neighbour_accuracy (what
-            most often stood right of the token that is now left of it);
+            in the documents of `train` most often stood right of the token that is now left of it;
+            right of [CLS] and [SEP] are beginnings of sentences);
         nsp_loss, nsp_accuracy: of the pairs, and beside them half (the labels are halves),
             half_loss (log 2) and word_overlap, the accuracy of `WordOverlap`, which sees the pairs
             with nothing hidden;
         mlm_targets, nsp_targets: how many there are, for `wilson_interval`.
     `baselines` has those of these that hang on no model, `targets` the numbers.
 
-    Raises ValueError for a tokenizer without [CLS], [SEP], [MASK] or [PAD] and as
-    `NextSentencePairs`, `SingleTexts` and `MaskedLanguageCollator` do.
+    Raises ValueError for a tokenizer without [CLS], [SEP], [MASK] or [PAD], for a part in which
+    nothing can be hidden, or in `valid` nothing is, and as `NextSentencePairs`, `SingleTexts` and
+    `MaskedLanguageCollator` do.
     """
 
     def __init__(
@@ -70,47 +88,53 @@ class MaskedTask:
             tokenizer, mlm_probability, whole_word_mask=whole_word, seed=seed
         )
         self.transform = self.data_collator.redraw
-        parts = [encode(documents, tokenizer, whole_word) for documents in (train, valid)]
-        for name, part in zip(("train", "valid"), parts):
-            self._check(name, part)
-        self.train_dataset = self._rows(parts[0], seed, rounds)
-        self.eval_dataset = self._rows(parts[1], seed, 1)
-        self._learn_baselines()
+        specials = specials_of(tokenizer)
+        valid_ids = self._encoded(valid, "valid", whole_word)
+        self.eval_dataset = self._rows(valid_ids, specials, seed, 1, False)
+        train_ids = self._encoded(train, "train", whole_word)
+        self.train_dataset = self._rows(train_ids, specials, seed, rounds, True)
+        self.documents_left_out = train_ids.left_out, valid_ids.left_out
+        streams, begun = _streams(train_ids), _begun(train_ids, specials)
+        del train_ids, valid_ids  # lists of numbers take most of the memory
+        self._learn_baselines(streams, begun)
         self.baselines, self.targets = self._measured()
 
-    def _check(self, name: str, part: Encoded) -> None:
-        """Refuse a part from which no rows can be made."""
+    def _encoded(self, documents: Sequence[Document], name: str, whole_word: bool) -> Encoded:
+        """A part as ids. Raises ValueError for one from which no rows can be made."""
+        part = encode(documents, self.tokenizer, whole_word)
         if not part.ids:
-            raise ValueError(f"MaskedTask: {name} has no tokens; give documents with text")
+            raise ValueError(
+                f"MaskedTask: {name} has no tokens to hide; give documents with text that the "
+                "tokenizer knows"
+            )
         several = sum(len(document) > 1 for document in part.ids)
         if self.next_sentence and several < 2:
             raise ValueError(
                 f"MaskedTask: {name} has {several} documents with two sentences or more, and next "
                 "sentences need two such; give more text, a smaller unit, or next_sentence=False"
             )
+        return part
 
-    def _rows(self, encoded: Encoded, seed: int, rounds: int) -> Any:
+    def _rows(
+        self, encoded: Encoded, specials: Specials, seed: int, rounds: int, alone: bool
+    ) -> PairsAndTexts | SingleTexts:
         """A dataset of pairs or of single texts."""
-        specials = _id_of(self.tokenizer, "cls_token"), _id_of(self.tokenizer, "sep_token")
         if not self.next_sentence:
-            return SingleTexts(encoded, *specials, self.max_length)
-        return NextSentencePairs(
-            encoded.ids, *specials, self.max_length, seed, rounds, word_ids=encoded.words
-        )
+            return SingleTexts(encoded, specials, self.max_length)
+        return PairsAndTexts(encoded, specials, self.max_length, seed, rounds, alone)
 
-    def _learn_baselines(self) -> None:
-        """Count the rows that the model learns from, with nothing hidden."""
+    def _learn_baselines(self, streams: list[np.ndarray], begun: np.ndarray) -> None:
+        """Count the documents that the model learns from, once and with nothing hidden."""
         special = self.tokenizer.all_special_ids
-        rows = [self.train_dataset[i] for i in range(len(self.train_dataset))]
-        texts = [row["input_ids"] for row in rows]
-        self._neighbour = LeftNeighbour(special).fit(texts)
-        ids = np.concatenate(texts)
-        ordinary = ids[~np.isin(ids, special)]
-        counts = WittenBell(1).fit(ordinary, len(self.tokenizer))
+        self._neighbour = LeftNeighbour(special).fit([*streams, begun])
+        ids = np.concatenate(streams)
+        counts = WittenBell(1).fit(ids[~np.isin(ids, special)], len(self.tokenizer))
         self._nats = -np.log(counts.probabilities(np.zeros(0, np.int64)))
-        if self.next_sentence:
-            chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST_PAIRS)).astype(int)
-            self._overlap = WordOverlap(special).fit([rows[i] for i in chosen])
+        self._most_frequent = int(self._nats.argmin())
+        if isinstance(self.train_dataset, PairsAndTexts):
+            pairs = len(self.train_dataset.labels)
+            chosen = np.linspace(0, pairs - 1, min(pairs, MOST_PAIRS)).astype(int)
+            self._overlap = WordOverlap(special).fit(self.train_dataset[i] for i in chosen)
 
     def _measured(self) -> tuple[dict[str, float], dict[str, int]]:
         """The baselines on `valid`, and how many targets there are."""
@@ -123,6 +147,11 @@ class MaskedTask:
                 total[0], total[1] = total[0] + pair[0], total[1] + pair[1]
         found = {name: total / count for name, (total, count) in sums.items() if count}
         targets = {"mlm": int(sums["unigram_loss"][1])}
+        if not targets["mlm"]:
+            raise ValueError(
+                "MaskedTask: valid is so short that none of its tokens is hidden; give more text, "
+                "or a larger share of it"
+            )
         if self.next_sentence:
             targets["nsp"] = len(self.eval_dataset)
         return found, targets
@@ -134,7 +163,7 @@ class MaskedTask:
         guesses = self._neighbour.guess(batch["input_ids"])[asked]
         found: Sums = {
             "unigram_loss": (float(self._nats[truth].sum()), count),
-            "unigram_accuracy": (int((truth == self._neighbour.most_frequent).sum()), count),
+            "unigram_accuracy": (int((truth == self._most_frequent).sum()), count),
             "left_neighbour_accuracy": (int((guesses == truth).sum()), count),
         }
         return found | self._counted_pairs(batch) if self.next_sentence else found
@@ -145,7 +174,7 @@ class MaskedTask:
             {"input_ids": ids, "token_type_ids": types}
             for ids, types in zip(batch.unmasked, batch["token_type_ids"])
         ]
-        right, count = int((self._overlap.predict(rows) == labels).sum()), len(labels)
+        right, count = int((self._overlap.predict(rows) == labels).sum()), _pairs_in(labels)
         half = {"half": (0.5 * count, count), "half_loss": (math.log(2) * count, count)}
         return {**half, "word_overlap": (right, count)}
 
@@ -193,18 +222,26 @@ def model_class(next_sentence: bool) -> type[BertForPreTraining] | type[BertForM
 def _pair_sums(labels: np.ndarray, answer: Any) -> Sums:
     """Loss and right answers of the pairs of a batch."""
     said = answer.seq_relationship_logits.numpy().argmax(axis=-1)
-    count = len(labels)
+    count = _pairs_in(labels)
     return {
         "nsp_loss": (answer.nsp_loss.item() * count, count),
         "nsp_accuracy": (int((said == labels).sum()), count),
     }
 
 
-def _id_of(tokenizer: Tokenizer, role: str) -> int:
-    found = getattr(tokenizer, f"{role}_id")
-    if found is None:
-        raise ValueError(
-            f"MaskedTask: the tokenizer has no {role}; train it with the special_tokens [PAD], "
-            "[UNK], [CLS], [SEP] and [MASK]"
-        )
-    return int(found)
+def _pairs_in(labels: np.ndarray) -> int:
+    """How many rows of a batch are pairs."""
+    return int((labels != IGNORED).sum())
+
+
+def _streams(encoded: Encoded) -> list[np.ndarray]:
+    """All tokens of each document, (n,)."""
+    return [np.fromiter(chain.from_iterable(document), np.int64) for document in encoded.ids]
+
+
+def _begun(encoded: Encoded, specials: Specials) -> np.ndarray:
+    """The first token of each sentence, once after [CLS] and once after [SEP], where the texts of a
+    row begin with it."""
+    firsts = (sentence[0] for document in encoded.ids for sentence in document)
+    both = ((specials.cls, first, specials.sep, first) for first in firsts)
+    return np.fromiter(chain.from_iterable(both), np.int64)

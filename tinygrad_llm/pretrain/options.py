@@ -24,8 +24,9 @@ DROPOUTS = {
 """Fields of a configuration that the option dropout sets."""
 
 OF_BERT = ("whole_word", "next_sentence", "mlm_probability")
-OF_PLACE = ("out", "data", "device", "resume")
-"""May differ when a run goes on: where it is and where the data lies. What the data is may not."""
+OF_PLACE = ("out", "data", "device", "init", "resume")
+"""May differ when a run goes on: where it is, and where the data and the model lie that it began
+with. What those are may not."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,16 @@ class PretrainOptions:
     unit: str | None = None
     """What a document of a .txt file is: "file", "paragraph" or "line", see `read_documents`."""
     whole_word: bool = False
-    """BERT: hide all tokens of a word together."""
+    """BERT: hide all tokens of a word together. Chinese words are those of a dictionary, that of
+    the package's own Chinese texts, held-out ones included; it covers other Chinese text less. In
+    other scripts a word is a run of letters."""
     next_sentence: bool = True
-    """BERT: learn also whether one text follows another."""
+    """BERT: learn also whether one text follows another, from documents of several sentences."""
     mlm_probability: float = 0.15
     """BERT: the share of tokens that are asked for."""
     init: str | None = None
-    """A model folder to start from: continued pretraining."""
+    """A model folder to start from: continued pretraining. After the first checkpoint it is not
+    read any more."""
     resume: bool = False
     """Go on with the run in `out`; the other options are as they were."""
     save_steps: int | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinygrad_llm.models import GPT2LMHeadModel
 from tinygrad_llm.pretrain.causal import CausalTask
+from tinygrad_llm.pretrain.folder import check_start
 from tinygrad_llm.pretrain.masked import MaskedTask, model_class
 from tinygrad_llm.pretrain.options import PretrainOptions
 from tinygrad_llm.pretrain.texts import Document
@@ -19,6 +20,7 @@ from tinygrad_llm.tokenizers import (
     WordPieceTokenizer,
 )
 from tinygrad_llm.tokenizers.wordpiece import SPECIAL_TOKENS
+from tinygrad_llm.training.checkpoints import checkpoints
 
 Task = CausalTask | MaskedTask
 
@@ -59,8 +61,22 @@ def initial_model(options: PretrainOptions) -> Any:
     `from_pretrained` does."""
     if options.init is None:
         return None
-    owner = GPT2LMHeadModel if options.model == "gpt" else model_class(options.next_sentence)
-    return owner.from_pretrained(options.init, **options.config_changes)
+    return _owner(options).from_pretrained(options.init, **options.config_changes)
+
+
+def begun_model(options: PretrainOptions, saved: dict[str, Any]) -> Any:
+    """The model of a run that goes on, before its weights are read from a checkpoint; as long as
+    it has none, `initial_model`."""
+    if checkpoints(options.out):
+        owner = _owner(options)
+        return owner(owner.config_class(**saved["config"]))
+    initial = initial_model(options)
+    check_start(saved, options, initial)
+    return initial
+
+
+def _owner(options: PretrainOptions) -> Any:
+    return GPT2LMHeadModel if options.model == "gpt" else model_class(options.next_sentence)
 
 
 def make_task(
@@ -104,7 +120,7 @@ def _row_length(options: PretrainOptions, tokenizer: Tokenizer, model: Any) -> i
 
 
 def make_model(options: PretrainOptions, task: Task, model: Any) -> Any:
-    """The model of `init`, else a new one; on the device. Raises RuntimeError without that."""
+    """The model that there is, else a new one; on the device. Raises RuntimeError without that."""
     if model is None:
         model = task.new_model(options.preset or "tiny", **options.config_changes)
     return model.to(options.device)

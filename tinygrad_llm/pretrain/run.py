@@ -13,6 +13,7 @@ from tinygrad_llm.pretrain.about import about
 from tinygrad_llm.pretrain.options import PretrainOptions
 from tinygrad_llm.pretrain.parts import (
     Task,
+    begun_model,
     initial_model,
     make_model,
     make_task,
@@ -45,8 +46,8 @@ def pretrain(
     """Train a GPT or a BERT on raw text, from scratch or further, into the folder options.out.
 
     There are then config.json and model.safetensors, for `models.from_pretrained`; the tokenizer,
-    for `Tokenizer.from_pretrained`; options.json; log.jsonl (also train.csv and eval.csv), a row as
-    soon as it is there; curves.png; and the last two checkpoints.
+    for `Tokenizer.from_pretrained`; options.json, by which a run goes on; log.jsonl (also train.csv
+    and eval.csv), a row as soon as it is there; curves.png; and the last two checkpoints.
     A run that was killed at any moment goes on with resume=True, and ends with the same bits as if
     it had not been. Ctrl-C saves before it ends the run.
     quiet: print nothing. resumed_by: how a run that Ctrl-C ended goes on, for the reader.
@@ -57,7 +58,7 @@ def pretrain(
     """
     saved = folders.check_folder(options)
     manual_seed(options.seed)
-    initial = initial_model(options)
+    initial = initial_model(options) if saved is None else begun_model(options, saved)
     documents = read_documents(options.data, options.unit)
     folders.check_texts(saved, documents, options.data)
     parts = split_documents(documents, options.valid_share, options.seed)
@@ -67,7 +68,7 @@ def pretrain(
     trainer = Trainer(model, arguments(options, quiet), **task.trainer_arguments())
     folder = Path(options.out)
     if saved is None:
-        folders.begin(folder, options, documents)
+        folders.begin(folder, options, documents, initial, model)
     sweep(folder)
     tokenizer.save_pretrained(folder)
     if not quiet:

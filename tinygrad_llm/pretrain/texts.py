@@ -23,12 +23,14 @@ FilePath = str | os.PathLike[str]
 
 _ABBREVIATIONS = frozenset(
     [
-        *("e.g", "i.e", "cf", "vs", "approx", "Fig", "fig", "No", "Nos", "Sec", "Vol", "pp"),
+        *("e.g", "i.e", "cf", "vs", "approx", "Fig", "fig", "Eq", "No", "Nos", "Sec", "Vol", "pp"),
         *("Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Sr", "Jr"),
     ]
 )
 _MARK = re.compile(r"(?P<marks>[.!?。！？…]+)[\"'”’」』）)\]]*\s*|\s+")
 _WORD = re.compile(r"[\w.]+$")
+_ITEM = re.compile(r"(?:^|\n)[^\S\n]*\d{1,3}$")
+"""The number of an item at the beginning of a line."""
 
 
 class Document(NamedTuple):
@@ -49,7 +51,8 @@ def sentences(text: str) -> list[str]:
 
     A sentence ends after 。！？… and after . ! ? before white space, with the quotes and brackets
     that close there, and at a line break. Where a small letter goes on, nothing ends but after
-    。！？ (the line was wrapped, or it said "e.g. this"); nor after "Mr." and the like.
+    。！？ (the line was wrapped, or it said "e.g. this"); nor after "Mr." and the like, "U.S.", and
+    the number of an item, as in "1. This".
     """
     first = len(text) - len(text.lstrip())
     found = (m for m in _MARK.finditer(text, first) if _is_end(text, m))
@@ -72,10 +75,15 @@ def _is_end(text: str, match: re.Match[str]) -> bool:
 
 
 def _is_abbreviation(text: str, stop: int) -> bool:
-    """Whether a full stop here belongs to the word: "e.g.", or the A of "A. Lovelace"."""
-    word = _WORD.search(text[max(0, stop - 12) : stop])
+    """Whether a full stop here belongs to the word: "e.g.", the A of "A. Lovelace", the S of
+    "U.S.", or the 1 of "1. This" where a line begins."""
+    before = text[max(0, stop - 12) : stop]
+    word = _WORD.search(before)
     said = word[0] if word else ""
-    return said in _ABBREVIATIONS or (len(said) == 1 and said.isupper() and said != "I")
+    letters = said.split(".")
+    capitals = said != "I" and all(len(each) == 1 and each.isupper() for each in letters)
+    begins = ("" if stop <= 12 else "x") + before  # a line begins there with the text alone
+    return said in _ABBREVIATIONS or capitals or bool(_ITEM.search(begins))
 
 
 def read_documents(source: FilePath, unit: str | None = None) -> list[Document]:

@@ -141,7 +141,7 @@ def test_nothing_else_is_touched(ids, probability, side, multiple, whole, seed):
         truth = np.where(chosen, labels, shown)
         assert [row[here == 1].tolist() for row, here in zip(truth, mask)] == ids
         assert not chosen[mask == 0].any() and (shown[mask == 0] == PAD).all()
-        assert chosen.any() and (labels[chosen] >= 5).all()
+        assert (labels[chosen] >= 5).all() and (found is batch or chosen.any())
         assert not np.isin(shown[chosen], [PAD, UNK, CLS, SEP]).any()
 
 
@@ -166,6 +166,14 @@ def test_a_row_is_hidden_in_one_way_wherever_it_comes():
     assert 0.6 < same.mean() < 0.8  # .15² + .85² by chance
 
 
+def test_what_is_asked_of_a_row_does_not_hang_on_the_batch():
+    rows = many(60, 12)
+    collate = collator(mlm_probability=0.04)
+    asked = (collate(rows)["labels"] != -100).sum(axis=1)
+    alone = [(collate([row])["labels"] != -100).sum() for row in rows]
+    assert alone == asked.tolist() and 0 in alone and max(alone) > 0
+
+
 def test_a_generator_decides_alone():
     rows = many(40)
     collate = collator()
@@ -176,14 +184,15 @@ def test_a_generator_decides_alone():
     assert lists(collate(rows)) == lists(batch), "redraw changed the batch that it was given"
 
 
-def test_a_batch_with_nothing_chosen_gets_one_target():
+def test_where_nothing_is_chosen_a_drawn_batch_gets_one_target_and_a_fixed_one_none():
     rows = rows_of([[CLS, 5, SEP], [CLS, 6, 7, 8, SEP]])
-    for batch in both_ways(rows, mlm_probability=1e-12):
-        assert (batch["labels"] != -100).sum() == 1
     collate = collator(mlm_probability=1e-12)
     batch = collate(rows)
+    assert (batch["labels"] == -100).all() and (batch["input_ids"] == batch.unmasked).all()
     rng = np.random.default_rng(0)
-    found = [collate.redraw(batch, rng)["labels"].max() for _ in range(4000)]
+    drawn = [collate.redraw(batch, rng)["labels"] for _ in range(4000)]
+    assert {int((labels != -100).sum()) for labels in drawn} == {1}
+    found = [labels.max() for labels in drawn]
     for id in (5, 6, 7, 8):
         check_rate(found.count(id), 4000, 1 / 4, among=4)
 

@@ -141,6 +141,32 @@ def test_tokens_are_lost_at_the_front_and_at_the_back_alike():
     assert at_front < 10
 
 
+def test_a_single_token_is_lost_at_the_front_as_often_as_at_the_back():
+    documents = numbered([[20, 20]] * 200)
+    lost = []
+    for row in pairs(documents, max_length=42, rounds=10, short_probability=0.0):
+        if row["next_sentence_label"] == 0:
+            a, b = texts(row)
+            lost += [text[0] % 20 for text in (a, b) if len(text) == 19]
+    assert {*lost} == {0, 1}
+    check_rate(sum(lost), len(lost), 0.5)
+
+
+def test_either_label_may_be_the_first_of_two():
+    labels = pairs(corpus(400), max_length=48, rounds=8).labels
+    first, second = labels[: len(labels) // 2 * 2].reshape(-1, 2).T
+    assert (first + second == 1).all()
+    check_rate(first.sum(), len(first), 0.5)
+
+
+def test_a_pair_that_is_made_shorter_may_have_any_length_from_two_tokens_on():
+    documents = numbered([[1] * 200] * 20)
+    found = pairs(documents, max_length=7, short_probability=1.0, rounds=4)
+    lengths = np.array([len(row["input_ids"]) - 3 for row in found])
+    for length in (2, 3, 4):
+        check_rate((lengths == length).sum(), len(lengths), 1 / 3, among=3)
+
+
 def test_random_texts_are_from_anywhere_else():
     """Each sentence of another document is as likely to begin B, but the first of a document, which
     never follows anything: else its place, or its document's size, would tell the label."""

@@ -61,17 +61,19 @@ class MaskedLanguageCollator:
     Each token that is neither special nor padding is chosen with probability mlm_probability, by
     itself. Of the chosen ones mask_replace_prob become the mask token, random_replace_prob another
     ordinary token, each as likely as the next (it may be the same one), and the rest stay as they
-    are. Labels are the true ids at chosen places and -100 elsewhere. Where chance chooses none in
-    a whole batch, the nearest to being chosen is taken: a loss needs a target.
+    are. Labels are the true ids at chosen places and -100 elsewhere.
 
     Called with rows it hides the same tokens of a row whenever that row comes, fixed by `seed` and
-    the row's ids: right for evaluation, whose figures then do not waver. `redraw` hides others in
-    each epoch (dynamic masking), by the generator of a `transform`:
+    the row's ids, whatever else is in the batch: right for evaluation, whose figures then do not
+    waver. A batch in which chance chose none has no target. `redraw` hides others in each epoch
+    (dynamic masking), by the generator of a `transform`:
 
         Trainer(..., data_collator=masking, transform=masking.redraw)
 
     There it hangs on the seed, the epoch and the number of the batch alone, so that a resumed run
-    sees what it would have seen. Without `transform` a row is masked in one way for the whole run.
+    sees what it would have seen; and where chance chooses none in a whole batch, the nearest to
+    being chosen is taken, so that every step learns something. Without `transform` a row is masked
+    in one way for the whole run.
 
     tokenizer: has mask_token_id, pad_token_id, all_special_ids and get_vocab().
     whole_word_mask: the tokens of a word are chosen together, each with a replacement of its own.
@@ -109,8 +111,9 @@ class MaskedLanguageCollator:
         self.random_replace_prob = random_replace_prob
         self.whole_word_mask = whole_word_mask
         self.seed = seed
-        self._mask_id = _id_of(tokenizer, "mask_token")
-        values = {"input_ids": _id_of(tokenizer, "pad_token")}
+        owner = type(self).__name__
+        self._mask_id = role_id(tokenizer, "mask_token", owner)
+        values = {"input_ids": role_id(tokenizer, "pad_token", owner)}
         values |= {"special_tokens_mask": 1, "word_ids": -1}
         self._padding = Padding(values, multiple_of, side)
         self._special, self._continues = _tables(tokenizer)
@@ -120,7 +123,7 @@ class MaskedLanguageCollator:
         """Rows padded, with the same tokens hidden each time that a row comes."""
         batch = self._padded(rows)
         lengths = [len(row["input_ids"]) for row in rows]
-        return self._masked(batch, self._fixed(batch.unmasked, lengths))
+        return self._masked(batch, self._fixed(batch.unmasked, lengths), least=0)
 
     def redraw(self, batch: MaskedBatch, generator: np.random.Generator) -> MaskedBatch:
         """The same rows with tokens hidden as the generator says: a `transform` of the DataLoader.
@@ -132,7 +135,7 @@ class MaskedLanguageCollator:
                 f"redraw: the batch is a {type(batch).__name__}, not what MaskedLanguageCollator "
                 "gave; let the collate_fn (data_collator) be the same collator"
             )
-        return self._masked(batch, self._numbers(generator, batch.unmasked.shape))
+        return self._masked(batch, self._numbers(generator, batch.unmasked.shape), least=1)
 
     def _padded(self, rows: Sequence[Mapping[str, Any]]) -> MaskedBatch:
         """The rows as a batch in which nothing is hidden yet."""
@@ -164,10 +167,10 @@ class MaskedLanguageCollator:
         joins[:, 1:] &= may[:, :-1]  # a word does not reach across a special token
         return np.maximum.accumulate(np.where(joins, 0, places), axis=1)
 
-    def _masked(self, batch: MaskedBatch, numbers: _Numbers) -> MaskedBatch:
-        """The batch with tokens hidden as the numbers say."""
+    def _masked(self, batch: MaskedBatch, numbers: _Numbers, least: int) -> MaskedBatch:
+        """The batch with tokens hidden as the numbers say, but at least so many words: 0 or 1."""
         ids, words = batch.unmasked, batch.words
-        chosen = self._chosen(words, numbers.choose)
+        chosen = self._chosen(words, numbers.choose, least)
         hidden = chosen & (numbers.replace < self.mask_replace_prob)
         either = self.mask_replace_prob + self.random_replace_prob
         other = chosen & ~hidden & (numbers.replace < either)
@@ -175,7 +178,7 @@ class MaskedLanguageCollator:
         labels = np.where(chosen, ids, IGNORED)
         return MaskedBatch({**batch, "input_ids": shown, "labels": labels}, ids, words)
 
-    def _chosen(self, words: np.ndarray, choose: np.ndarray) -> np.ndarray:
+    def _chosen(self, words: np.ndarray, choose: np.ndarray, least: int) -> np.ndarray:
         """Which tokens are asked for; all of a word share the number at its beginning."""
         may = words >= 0
         if not may.any():
@@ -185,7 +188,7 @@ class MaskedLanguageCollator:
             )
         number = np.where(may, np.take_along_axis(choose, words.clip(0), axis=1), np.inf)
         chosen = number < self.mlm_probability
-        return chosen if chosen.any() else number == number.min()
+        return chosen | (number == number.min()) if least else chosen
 
     def _numbers(self, generator: np.random.Generator, shape: tuple[int, ...]) -> _Numbers:
         """Chance for each place of a batch."""
@@ -281,13 +284,14 @@ def _check_shares(chosen: float, masked: float, random: float) -> None:
         )
 
 
-def _id_of(tokenizer: Tokens, role: str) -> int:
-    """The id of the token with a role."""
+def role_id(tokenizer: Any, role: str, owner: str) -> int:
+    """The id of the token with a role, "mask_token" for one; owner: who asks, for the ValueError
+    that says that there is none."""
     found = getattr(tokenizer, f"{role}_id")
     if found is None:
         raise ValueError(
-            f"MaskedLanguageCollator: the tokenizer has no {role}; add one with add_tokens and "
-            f"set tokenizer.{role}"
+            f"{owner}: the tokenizer has no {role}; add one with add_tokens and set "
+            f"tokenizer.{role}, or train it with special_tokens [PAD], [UNK], [CLS], [SEP], [MASK]"
         )
     return int(found)
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-IGNORED = -100
-"""The label of a place that fills up the last block."""
+from tinygrad_llm.data.pretraining.masking import IGNORED
 
 
 class PackedBlocks:

@@ -7,7 +7,7 @@ sentences, and a pair fills the length that a row has.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
@@ -45,9 +45,10 @@ class NextSentencePairs:
         special tokens, as a MaskedLanguageCollator with whole_word_mask takes them.
 
     Row i is a dict of input_ids and token_type_ids (0 up to the first [SEP], 1 after it), int64
-    (n,), n <= T, and next_sentence_label, an int; `labels` has all of these, (N,). The rows stay
-    the same, whenever they are read: with a DataLoader that shuffles and a MaskedLanguageCollator
-    they make a run that resumes. A sentence that is left alone at a document's end starts no pair.
+    (n,), n <= T, and next_sentence_label, an int; `labels` has all of these, (N,), and `spans`
+    (N, 4) where A and B begin and end in `tokens`, the documents joined. The rows stay the same,
+    whenever they are read: with a DataLoader that shuffles and a MaskedLanguageCollator they make a
+    run that resumes. A sentence that is left alone at a document's end starts no pair.
 
     Raises ValueError for fewer than two documents with two sentences or more, an empty sentence,
     max_length < 5, rounds < 1, a short_probability outside [0, 1], and word_ids of another form
@@ -69,25 +70,26 @@ class NextSentencePairs:
         text = _Text(documents)
         self.max_length = operator.index(max_length)
         self._specials = (operator.index(cls_token_id), operator.index(sep_token_id))
-        self._tokens = text.tokens
+        self.tokens = text.tokens
         self._words = None if word_ids is None else _checked_words(word_ids, documents)
         generator = Stream("sentence pairs", operator.index(seed)).next().generator()
         maker = _Maker(text, self.max_length - 3, short_probability, generator)
-        self._pairs = np.array([pair for _ in range(rounds) for pair in maker.pairs()], np.int64)
-        self.labels = self._pairs[:, 4]
+        made = (pair for _ in range(rounds) for pair in maker.pairs())
+        pairs = np.fromiter(made, np.dtype((np.int64, len(_Pair._fields))))
+        self.spans, self.labels = pairs[:, :4], pairs[:, 4]
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self.spans)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Pair `index`. Raises IndexError beyond the end."""
-        a_start, a_end, b_start, b_end, label = self._pairs[operator.index(index)].tolist()
+        a_start, a_end, b_start, b_end = self.spans[operator.index(index)].tolist()
         (cls, sep), a, b = self._specials, slice(a_start, a_end), slice(b_start, b_end)
         first = a_end - a_start + 2  # with [CLS] and [SEP]
         row: dict[str, Any] = {
-            "input_ids": np.concatenate([[cls], self._tokens[a], [sep], self._tokens[b], [sep]]),
+            "input_ids": np.concatenate([[cls], self.tokens[a], [sep], self.tokens[b], [sep]]),
             "token_type_ids": np.repeat([0, 1], [first, b_end - b_start + 1]),
-            "next_sentence_label": label,
+            "next_sentence_label": int(self.labels[index]),
         }
         if self._words is not None:
             row["word_ids"] = np.concatenate([[-1], self._words[a], [-1], self._words[b], [-1]])
@@ -109,7 +111,7 @@ class _Text:
 
     def __init__(self, documents: Sequence[Sentences]):
         lengths = [_checked_length(s, d) for d, document in enumerate(documents) for s in document]
-        self.tokens = np.array([*chain.from_iterable(chain.from_iterable(documents))], np.int64)
+        self.tokens = joined(documents)
         self.starts = [0, *accumulate(lengths)]
         """Of each sentence, and the end of the last."""
         sizes = [len(document) for document in documents if len(document) > 1]
@@ -137,9 +139,8 @@ class _Maker:
         self.text, self.room, self.short, self.generator = text, room, short, generator
         self._owed: int | None = None
 
-    def pairs(self) -> list[_Pair]:
+    def pairs(self) -> Iterator[_Pair]:
         """Those of all documents, once."""
-        made = []
         for document, (first, last) in enumerate(self.text.documents):
             while last - first > 1:
                 wanted = self._wanted()
@@ -151,9 +152,8 @@ class _Maker:
                 else:
                     most = min(wanted, self.text.length(first, end))
                     b, rest = self._elsewhere(document, most - self.text.length(first, cut)), cut
-                made.append(self._trimmed((first, cut), b, label))
+                yield self._trimmed((first, cut), b, label)
                 first = rest
-        return made
 
     def _wanted(self) -> int:
         """How many tokens the next pair shall have."""
@@ -247,4 +247,9 @@ def _checked_words(word_ids: Sequence[Sentences], documents: Sequence[Sentences]
             "NextSentencePairs: word_ids have another form than the documents; give a number for "
             "each token of each sentence"
         )
-    return np.array([*chain.from_iterable(chain.from_iterable(word_ids))], np.int64)
+    return joined(word_ids)
+
+
+def joined(documents: Sequence[Sentences]) -> np.ndarray:
+    """The numbers of all sentences of all documents, (N,) int64."""
+    return np.fromiter(chain.from_iterable(chain.from_iterable(documents)), np.int64)

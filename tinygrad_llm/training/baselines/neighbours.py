@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-
-IGNORED = -100
-"""The label of a token that is not asked for."""
-
-
-class MaskedAccuracy(NamedTuple):
-    """The shares of right guesses by the left neighbour and by the most frequent token."""
-
-    neighbour: float
-    unigram: float
-    targets: int
-    """How many tokens were asked for."""
 
 
 class LeftNeighbour:
@@ -72,25 +60,6 @@ class LeftNeighbour:
         guesses[:, 1:][known] = self._after[ids[:, :-1][known]]
         return guesses
 
-    def accuracy(self, batches: Iterable[Mapping[str, Any]]) -> MaskedAccuracy:
-        """How often the guesses are the labels, over all batches together.
-
-        batches: dicts with input_ids and labels, (B, T) integers, -100 where nothing is asked for:
-            those of a MaskedLanguageCollator. Raises ValueError where nothing is asked for at all.
-        """
-        right = frequent = targets = 0
-        for batch in batches:
-            labels = np.asarray(batch["labels"])
-            asked = labels != IGNORED
-            right += int((self.guess(batch["input_ids"]) == labels)[asked].sum())
-            frequent += int((labels[asked] == self.most_frequent).sum())
-            targets += int(asked.sum())
-        if not targets:
-            raise ValueError(
-                "LeftNeighbour: no label asks for a token; give masked batches, all in a list"
-            )
-        return MaskedAccuracy(right / targets, frequent / targets, targets)
-
 
 def _checked(text: Any) -> np.ndarray:
     """A text as int64."""
@@ -101,7 +70,7 @@ def _checked(text: Any) -> np.ndarray:
         )
     if ids.size and ids.dtype.kind not in "iu":
         raise TypeError(f"LeftNeighbour: a text has {ids.dtype}; give integers, a tokenizer's ids")
-    return ids.astype(np.int64)
+    return ids.astype(np.int64, copy=False)
 
 
 def _most_frequent_after(left: np.ndarray, right: np.ndarray, otherwise: int) -> np.ndarray:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-IS_NEXT, RANDOM = 0, 1
-"""The two labels, as in `data.pretraining.NextSentencePairs`."""
+from tinygrad_llm.data.pretraining.pairs import IS_NEXT, RANDOM
 
 
 class WordOverlap:
@@ -24,7 +23,7 @@ class WordOverlap:
 
     special_ids: tokens that do not count; a tokenizer's `all_special_ids`.
     Rows are dicts of input_ids and token_type_ids, (n,) integers, 0 in A and 1 in B, and for `fit`
-    and `accuracy` next_sentence_label: those of a NextSentencePairs, unmasked.
+    next_sentence_label: those of a NextSentencePairs, unmasked.
     """
 
     def __init__(self, special_ids: Iterable[int] = ()):
@@ -53,16 +52,6 @@ class WordOverlap:
     def predict(self, rows: Iterable[Mapping[str, Any]]) -> np.ndarray:
         """The label of each pair, 0 or 1, (N,) int64. Raises RuntimeError before `fit`."""
         return np.where(self.scores(rows) >= self._fitted(), IS_NEXT, RANDOM)
-
-    def accuracy(self, rows: Iterable[Mapping[str, Any]]) -> float:
-        """The share of pairs whose label is right.
-
-        Raises RuntimeError before `fit`, else as that does.
-        """
-        threshold = self._fitted()
-        pairs, labels = self._read(rows)
-        said = self._scores(pairs) >= threshold
-        return float(np.mean(said == (labels == IS_NEXT)))
 
     def _read(self, rows: Iterable[Mapping[str, Any]]) -> tuple[list, np.ndarray]:
         """The texts of all pairs, and the labels."""

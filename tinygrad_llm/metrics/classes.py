@@ -1,4 +1,4 @@
-"""Floor 7: how well predicted classes agree with the true ones, and the perplexity of a model.
+"""How well predicted classes agree with the true ones.
 
 Names, arguments and results are those of `sklearn.metrics`; but whole floats are taken as the
 integers that they are, so that a report says 1 and not 1.0. Class c has TP rows that are rightly
@@ -193,17 +193,6 @@ def classification_report(
     rows = list(zip(names, zip(*by_class)))
     means = _averages(true, predicted, classes, zero_division)
     return _as_dict(rows, means) if output_dict else _as_text(rows, means, digits)
-
-
-def perplexity(mean_nll: float) -> float:
-    """exp of the mean negative log-likelihood of a token, in nats: inf where that overflows.
-
-    A model that is as unsure as among k equally likely tokens has perplexity k.
-    """
-    try:
-        return math.exp(float(mean_nll))
-    except OverflowError:
-        return math.inf
 
 
 def _one_score(place: int, y_true: Labels, y_pred: Labels, *settings: Any) -> Any:
