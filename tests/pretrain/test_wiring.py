@@ -102,7 +102,7 @@ ELSEWHERE = {"model", "data", "init", "resume", "device"}
 """Options that tests of whole runs hold."""
 
 
-@pytest.mark.parametrize("kind, changes, told", CASES, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize("kind, changes, told", CASES, ids=[f"{k} {c}" for k, c, _ in CASES])
 def test_an_option_reaches_the_trainer(kind, changes, told, given, tmp_path):
     before = given(model=kind)
     changes = {k: tmp_path / v if k == "out" else v for k, v in changes.items()}
