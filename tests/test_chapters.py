@@ -305,9 +305,9 @@ def test_options_reach_a_chapter_as_they_were_given():
 @pytest.mark.parametrize("said, threads", [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, None)])
 def test_a_chapter_keeps_matrix_products_in_one_thread_unless_told_else(said, threads):
     program = (
-        "from chapters import options; from tests.benchmarks.environment import _numpy_blas\n"
-        "before = _numpy_blas()['threads']; options.one_blas_thread()\n"
-        "print(before, _numpy_blas()['threads'])"
+        "from chapters import options; from tinygrad_llm.cli.machine import numpy_blas\n"
+        "before = numpy_blas()['threads']; options.one_blas_thread()\n"
+        "print(before, numpy_blas()['threads'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"} | said
     command = [sys.executable, "-c", program]
