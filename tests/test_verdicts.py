@@ -125,7 +125,9 @@ def test_bands_were_measured_by_the_rule():
     assert set(bands["chapters"]) == {each.number for each in chapters()}
     for modes in bands["chapters"].values():
         assert set(modes) == {"quick", "default"}
-        assert modes["quick"]["claims"].keys() == modes["default"]["claims"].keys()
+        # Some need the long run; there must be few of them.
+        quick, default = (modes[mode]["claims"].keys() for mode in ("quick", "default"))
+        assert quick <= default and len(default - quick) <= 3
         for measured in modes.values():
             assert len(set(measured["seeds"])) == len(measured["seeds"]) >= 5
             assert datetime.date.fromisoformat(measured["date"]) and measured["machine"]
