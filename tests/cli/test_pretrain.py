@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import textwrap
+import warnings
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.cli.folders import save_bert, save_gpt
 from tinygrad_llm.cli import main
-from tinygrad_llm.cli.flags import flag, in_flags
+from tinygrad_llm.cli.flags import flag, in_flags, warnings_in_flags
 from tinygrad_llm.cli.pretrain import SECTIONS
 from tinygrad_llm.cli.results import results
 from tinygrad_llm.metrics import wilson_interval
@@ -77,7 +78,7 @@ def again(out: str, told: str, capsys) -> None:
     table = re.compile(r"^(this model|counts).*$", re.M)
     assert [m[0] for m in table.finditer(later)] == [m[0] for m in table.finditer(told)]
     assert pretrain("--out", out, "--resume", "--steps", "9") == 1
-    assert "--resume: steps was 4 and is 9" in capsys.readouterr().err
+    assert "--resume: --steps was 4 and is 9" in capsys.readouterr().err
 
 
 def test_a_bert_with_next_sentences(texts, tmp_path, capsys):
@@ -224,11 +225,32 @@ def test_messages_are_told_in_flags():
     assert told("preset was None and is 'mini'; whole_word was False and is True") == (
         "--preset was not given and is 'mini'; --whole-word was false and is true"
     )
+    assert told("resume: preset was None and is 'mini'; steps was 2 and is 9: give") == (
+        "--resume: --preset was not given and is 'mini'; --steps was 2 and is 9: give"
+    )
+    assert told("MaskedTask: valid is short") == "valid is short"
     assert told("out None has a run") == "--out None has a run"
     assert told("give model='bert' or steps=3") == "give --model 'bert' or --steps 3"
     assert told("go on with resume, --init brings its own data") == (
         "go on with --resume, --init brings its own data"
     )
+
+
+def test_warnings_are_plain_lines_of_the_output(texts, tmp_path, capsys):
+    first, out = str(tmp_path / "first"), str(tmp_path / "out")
+    begin = ["--model", "bert", "--data", texts, "--steps", "1", "--block-size", "24", "--out"]
+    assert pretrain(*begin, first, "--no-next-sentence") == 0
+    capsys.readouterr()
+    assert pretrain(*begin, out, "--init", first) == 0
+    told, err = capsys.readouterr()
+    words = "note: next sentences are learnt from scratch: --init has no weights for them"
+    assert err == "" and told.splitlines()[0] == words
+
+
+def test_only_warnings_for_users_are_plain_lines(capsys):
+    with pytest.warns(DeprecationWarning, match="old"), warnings_in_flags(PretrainOptions):
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert capsys.readouterr().out == ""
 
 
 def test_results_show_what_is_known():

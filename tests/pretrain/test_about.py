@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from tests.pretrain.common import TEXTS, characters, documents, parts, wordpiece
 from tinygrad_llm import plot
 from tinygrad_llm.pretrain import CausalTask, MaskedTask
@@ -42,7 +44,39 @@ def test_what_is_left_out_is_told():
     tokenizer = characters(special_tokens=SPECIAL_TOKENS)
     task = MaskedTask(*given, tokenizer, 24, next_sentence=False)
     last = about(given, task).splitlines()[-1]
-    assert last == "left out: 1 documents and 0 rows without a token to hide"
+    assert last == "left out: 1 document and 0 rows without a token to hide"
+
+
+@pytest.mark.parametrize("kind", ["gpt", "bert"])
+def test_unknown_tokens_are_told_and_many_are_warned_of(kind):
+    def said(unknown):
+        held = documents([*TEXTS[12:14], "αβγδε。" * unknown + "天天天。"])
+        if kind == "gpt":
+            task = CausalTask(documents(TEXTS), held, characters(), 16, orders=(1,))
+        else:
+            tokenizer = characters(special_tokens=SPECIAL_TOKENS)
+            task = MaskedTask(documents(TEXTS), held, tokenizer, 24, next_sentence=False)
+        return task.baselines["unknown"], about((documents(TEXTS), held), task)
+
+    none, few, many = (said(unknown) for unknown in (0, 1, 20))
+    assert none[0] == 0 and "no token for" not in none[1]
+    told = f"the tokenizer has no token for {few[0]:.1%} of the held-out text"
+    assert 0.001 < few[0] < 0.05 and few[1].splitlines()[-1] == told
+    assert many[0] > 0.05 and many[1].splitlines()[-3].startswith("warning: the tokenizer has no")
+
+
+def test_of_a_folder_it_is_told_what_was_read(tmp_path):
+    for name in ("a.txt", "b/c.TXT", "notes.md", "model/config.json", "model/merges.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("text")
+    (tmp_path / "linked").symlink_to(tmp_path / "b")
+    task = CausalTask(*parts(), characters(), 16, orders=(1,))
+    assert about(parts(), task, str(tmp_path)).splitlines()[0] == (
+        "read: 2 .txt files; of other kinds, not read: 1; "
+        "folders of models, and links, not read: linked, model"
+    )
+    assert about(parts(), task, str(tmp_path / "a.txt")) == about(parts(), task, "english")
 
 
 def test_each_megabyte_of_text_takes_thirty_of_memory_at_most():

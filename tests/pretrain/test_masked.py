@@ -280,6 +280,7 @@ def test_what_the_tokenizer_does_not_know_is_left_out(next_sentence):
         assert all((~np.isin(row["input_ids"], special)).any() for row in rows)
     assert next_sentence or this.train_dataset.left_out == 3
     without = MaskedTask(known, documents(TEXTS[17:]), tokenizer, **settings)
+    assert this.baselines.pop("unknown") > without.baselines.pop("unknown") == 0.0
     assert without.baselines == this.baselines and without.documents_left_out == (0, 0)
     with pytest.raises(ValueError, match="valid has no tokens to hide"):
         MaskedTask(known, more, tokenizer, **settings)
@@ -321,8 +322,10 @@ def test_what_cannot_be_a_task_is_refused():
     train, valid = parts()
     with pytest.raises(ValueError, match="no mask_token"):
         MaskedTask(train, valid, characters())
-    with pytest.raises(ValueError, match="valid has 1 documents with two sentences"):
+    with pytest.raises(ValueError, match=r"held out have 1; give next_.* a larger valid_share$"):
         MaskedTask(train, valid[:1], wordpiece())
+    with pytest.raises(ValueError, match=r"learn from have none; .* a smaller valid_share$"):
+        MaskedTask(documents(["一。"]), valid, wordpiece())
     with pytest.raises(ValueError, match="train has no tokens"):
         MaskedTask([], valid, wordpiece(), next_sentence=False)
     MaskedTask(train, documents(TEXTS[:1]), wordpiece(), next_sentence=False)

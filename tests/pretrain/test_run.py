@@ -12,6 +12,7 @@ import pytest
 
 from tests.pretrain.common import digest, options, run, write_data
 from tinygrad_llm import models, pretrain
+from tinygrad_llm.pretrain import run as running
 from tinygrad_llm.tokenizers import Tokenizer
 from tinygrad_llm.training import Trainer
 from tinygrad_llm.training.steps import Stepper
@@ -122,6 +123,89 @@ def test_ctrl_c_saves_and_says_how_to_go_on(home, tmp_path, monkeypatch, capsys)
     assert digest(tmp_path / "out") == digest(home / "gpt")
 
 
+def stop_writing_at(monkeypatch, step, error):
+    """Plant a full disk, or the like."""
+
+    def fail():
+        raise error
+
+    stop_at(monkeypatch, step, fail)
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_after_a_full_disk_it_is_said_how_to_go_on(step, home, tmp_path, monkeypatch, capsys):
+    here(home, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_writing_at(patch, step, OSError(28, "No space left on device"))
+        with pytest.raises(OSError, match="No space"):
+            pretrain.pretrain(options(tmp_path), resumed_by="these words")
+    said = capsys.readouterr().out.endswith("go on with\n  these words\n")
+    assert said == (step > 3)  # the first checkpoint is that of step 3
+    run(tmp_path, resume=True)
+    assert digest(tmp_path / "out") == digest(home / "gpt")
+
+
+def test_what_goes_wrong_by_itself_would_go_wrong_again(home, tmp_path, monkeypatch, capsys):
+    here(home, tmp_path)
+    stop_writing_at(monkeypatch, 5, FloatingPointError("the loss is nan"))
+    with pytest.raises(FloatingPointError):
+        pretrain.pretrain(options(tmp_path))
+    assert "go on" not in capsys.readouterr().out
+
+
+def test_two_processes_do_not_train_in_one_folder(home, tmp_path, monkeypatch):
+    here(home, tmp_path)
+    said = []
+
+    def second():
+        said.append(refused(BlockingIOError, tmp_path, resume=True))
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, second)
+        run(tmp_path)
+    assert said == [f"a process is training in {tmp_path / 'out'}: wait for it, or end it"]
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_run_that_began_meanwhile_is_not_overwritten(home, tmp_path, monkeypatch):
+    here(home, tmp_path)
+    real = running.make_model
+
+    def make_model(*given):
+        shutil.copytree(home / "bert", tmp_path / "out")
+        return real(*given)
+
+    monkeypatch.setattr(running, "make_model", make_model)
+    assert "has a run" in refused(FileExistsError, tmp_path)
+    assert digest(tmp_path / "out") == digest(home / "bert")
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_run_whose_log_is_lost_ends_with_the_same_numbers(rows, home, tmp_path):
+    here(home, tmp_path)
+    whole = run(tmp_path)
+    log = tmp_path / "out" / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:rows]))
+    with pytest.warns(UserWarning, match="rows of it are lost"):
+        again = run(tmp_path, resume=True)
+    assert again.metrics == pytest.approx(whole.metrics, rel=1e-6)
+
+
+def test_a_damaged_checkpoint_can_be_gone_on_without(home, tmp_path):
+    shutil.copytree(home / "gpt", tmp_path / "out")
+    here(home, tmp_path)
+    newest = tmp_path / "out" / "checkpoint-8.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    said = refused(ValueError, tmp_path, resume=True)
+    mend = (
+        "checkpoint-6.safetensors is whole: delete checkpoint-8.safetensors, and go on with resume"
+    )
+    assert said.endswith(mend)
+    newest.unlink()
+    run(tmp_path, resume=True)
+    assert digest(tmp_path / "out") == digest(home / "gpt")
+
+
 def test_a_whole_run_goes_on_to_itself(home, tmp_path):
     shutil.copytree(home / "gpt", tmp_path / "out")
     here(home, tmp_path)
@@ -195,7 +279,7 @@ def test_init_goes_on_from_a_model_with_its_tokenizer(home, tmp_path):
     said = refused(ValueError, tmp_path, name="b", **{**start, "block_size": 17})
     assert "16 positions" in said
     said = refused(ValueError, tmp_path, name="b", model="bert", **{**start, "tokenizer": None})
-    assert "GPT2LMHeadModel" in said
+    assert "GPT2LMHeadModel" in said and said.endswith("give model=gpt, or another init")
 
 
 @pytest.mark.parametrize("kind", ["gpt", "bert"])
@@ -246,6 +330,41 @@ def test_unknown_characters_end_no_run(next_sentence, home, tmp_path, capsys):
     path.write_text("\n\n".join(strange), encoding="utf-8")
     message = refused(ValueError, tmp_path, name="none", data=path, **settings, **init)
     assert "has no tokens to hide" in message and not (tmp_path / "none").exists()
+
+
+def test_a_tokenizer_of_a_folder_must_have_what_the_model_needs(home, tmp_path):
+    here(home, tmp_path)
+    wrong = {"tokenizer": home / "gpt", "vocab_size": None, "model": "bert"}
+    said = refused(ValueError, tmp_path, **wrong)
+    assert said.endswith(
+        "has no cls_token, which a bert needs: give one of characters, bpe, wordpiece"
+    )
+    wrong = {"tokenizer": home / "bert", "vocab_size": None}
+    assert "has no eos_token, which a gpt needs" in refused(ValueError, tmp_path, **wrong)
+
+
+def test_a_file_that_is_too_small_is_told_what_fits(tmp_path):
+    (tmp_path / "data.txt").write_text("To be, or not to be.\n\nThat is it.\n\nSo?")
+    said = refused(ValueError, tmp_path, tokenizer="characters", vocab_size=None, block_size=128)
+    fits = int(said.rpartition("block_size ")[2].removesuffix(" or less"))
+    small = {"tokenizer": "characters", "vocab_size": None, "steps": 1}
+    with pytest.raises(ValueError, match=f"have {fits} tokens"):
+        run(tmp_path, block_size=fits + 1, **small)
+    run(tmp_path, block_size=fits, **small)
+    (tmp_path / "data.txt").write_text("To.\n\nBe.")
+    said = refused(ValueError, tmp_path, name="b", block_size=8, **small)
+    assert said.endswith(": give more text")
+
+
+def test_init_of_a_bert_without_next_sentences(home, tmp_path):
+    here(home, tmp_path)
+    bert = {"model": "bert", "steps": 1}
+    run(tmp_path, "words", next_sentence=False, **bert)
+    bert |= {"tokenizer": None, "init": tmp_path / "words"}
+    with pytest.warns(UserWarning) as caught:
+        run(tmp_path, **bert)
+    words = "next sentences are learnt from scratch: init has no weights for them"
+    assert [str(each.message) for each in caught] == [words]
 
 
 def test_init_with_changes(home, tmp_path):

@@ -118,6 +118,38 @@ def test_a_folder_has_a_document_for_each_file_in_it_and_below(tmp_path):
     assert [d.text for d in read_documents(tmp_path, "paragraph")] == ["A.", "C.", "D."]
 
 
+def test_capital_letters_make_no_other_kind(tmp_path):
+    for name in ("a.TXT", "b.Txt"):
+        (tmp_path / name).write_text(name)
+    assert [d.text for d in read_documents(tmp_path)] == ["a.TXT", "b.Txt"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "options.json", "tokenizer.json"])
+def test_a_vocabulary_is_no_text(name, tmp_path):
+    model = tmp_path / "models" / "first"
+    (model / "below").mkdir(parents=True)
+    for path in (tmp_path / "a.txt", model / "merges.txt", model / "below" / "vocab.txt"):
+        path.write_text(path.name)
+    (model / name).write_text("{}")
+    assert [d.text for d in read_documents(tmp_path)] == ["a.txt"]
+    assert f"has {name}, so it is of a model" in refused(tmp_path, "models/first", None)
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("A.")
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match="closed"):
+        read_documents(tmp_path)
+
+
 def test_jsonl_has_a_document_a_row(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"text": t, "n": 1}) + "\n" for t in ("One. Two.", "C")))

@@ -205,7 +205,8 @@ def test_a_damaged_file_is_refused_and_the_one_before_is_named(tmp_path, how):
     newest = max(checkpoints(tmp_path))
     damaged(checkpoints(tmp_path)[newest], how)
     before = sorted(checkpoints(tmp_path))[-2]
-    match = rf"checkpoint-{newest}.*checkpoint-{before}\.safetensors is whole: train\(resume_from"
+    match = rf"checkpoint-{newest}.*checkpoint-{before}\.safetensors is whole: "
+    match += rf"delete checkpoint-{newest}\.safetensors, and go on with train\(resume_from_check"
     with pytest.raises(ValueError, match=match):
         to_the_end(tmp_path, True)
     aside = rf"checkpoint-{newest}\.safetensors is after step {before}: it is .*\.old now"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
@@ -20,6 +21,9 @@ Sections = Mapping[str, Mapping[str, str]]
 
 _NO_WORDS = ("init", "resume")
 """Names of fields that nobody writes but for the field, though they have no underscore."""
+
+_OURS = ("generate", "split_documents", "CausalTask", "MaskedTask", "SingleTexts", "PairsAndTexts")
+"""Names in Python before what they refuse; of a command nobody knows them."""
 
 _SAID = {"True": "true", "False": "false", "None": "not given"}
 """What stands for Python's words."""
@@ -76,6 +80,23 @@ def errors_in_flags(settings: type, where: str = "") -> Iterator[None]:
         raise ValueError(f"{where}: {said}" if where else said) from error
 
 
+@contextmanager
+def warnings_in_flags(settings: type) -> Iterator[None]:
+    """Warnings for users are printed in flags, a line each, without a place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type, *place: Any) -> None:
+            if category is not UserWarning:
+                usual(message, category, *place)
+                return
+            print(f"note: {in_flags(one_line(message), settings)}", flush=True)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
 def flag(name: str) -> str:
     """The flag of a field."""
     return f"--{name.replace('_', '-')}"
@@ -86,7 +107,8 @@ def in_flags(message: str, settings: type) -> str:
     known = {field.name: field for field in fields(settings)}
     names = "|".join(sorted(known, key=len, reverse=True))
     switches = "|".join(name for name, field in known.items() if field.type == "bool")
-    message = re.sub(rf"^({settings.__name__}|generate): ", "", message)
+    message = re.sub(rf"^({settings.__name__}|{'|'.join(_OURS)}): ", "", message)
+    message = re.sub(rf"\b({names}) (?=was .* and is )", lambda m: f"{flag(m[1])} ", message)
     message = re.sub(rf"\b({switches})=False\b", lambda m: _off(known[m[1]]), message)
     message = re.sub(rf"\b({switches})=True\b", lambda m: flag(m[1]), message)
     message = re.sub(rf"\b({names})=(?=\S)", lambda m: f"{flag(m[1])} ", message)

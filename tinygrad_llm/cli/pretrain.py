@@ -10,7 +10,14 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from tinygrad_llm.cli.flags import add_flags, errors_in_flags, flag, given, make
+from tinygrad_llm.cli.flags import (
+    add_flags,
+    errors_in_flags,
+    flag,
+    given,
+    make,
+    warnings_in_flags,
+)
 from tinygrad_llm.cli.generate import check_device
 from tinygrad_llm.cli.parsers import CONTROL, Parser
 
@@ -114,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_given(arguments.parser, options, values)
     check_device(arguments.parser, options.device)
     again = _command("pretrain", "--out", options.out, "--resume")
-    with errors_in_flags(PretrainOptions):
+    with errors_in_flags(PretrainOptions), warnings_in_flags(PretrainOptions):
         done = pretrain(options, resumed_by=again)
     print(f"\n{results(options.model, done.metrics, done.baselines)}\n\n{_next(options)}")
     return 0

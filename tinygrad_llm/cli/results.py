@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from tinygrad_llm._text import ljust, rjust
 from tinygrad_llm.metrics import wilson_interval
+from tinygrad_llm.pretrain.about import unknown
 
 Numbers = Mapping[str, float]
 
@@ -41,9 +42,6 @@ NEXT_SENTENCES = (
 
 PERPLEXITY = "perplexity: e^loss; so many equally likely answers would leave the same doubt"
 
-FEW, MANY = 0.001, 0.05
-"""Shares of unknown tokens above which they are told, and warned of."""
-
 
 def results(model: str, metrics: Numbers, baselines: Numbers) -> str:
     """Loss, in nats, perplexity and accuracy of the model on what was held out, and of baselines
@@ -51,7 +49,7 @@ def results(model: str, metrics: Numbers, baselines: Numbers) -> str:
     how much of the text the tokenizer does not know."""
     tables = _gpt(metrics, baselines) if model == "gpt" else _bert(metrics, baselines)
     units = f"loss: in nats (1.44 bits each){_per_character(metrics)}\n{PERPLEXITY}"
-    return "\n\n".join([*tables, units, *_unknown(baselines.get("unknown", 0.0))])
+    return "\n\n".join([*tables, units, *unknown(baselines.get("unknown", 0.0))])
 
 
 def _gpt(metrics: Numbers, baselines: Numbers) -> list[str]:
@@ -77,17 +75,6 @@ def _per_character(metrics: Numbers) -> str:
     """The loss by which models with other tokenizers compare."""
     nats = metrics.get("eval_nats_per_character")
     return "" if nats is None else f" a token; this model's is {nats:.3f} a character"
-
-
-def _unknown(share: float) -> list[str]:
-    """What is said of text that the tokenizer has no token for, if anything is."""
-    said = f"the tokenizer has no token for {share:.1%} of the held-out text"
-    if share > MANY:
-        said = (
-            f"warning: {said}:\n  the loss is that of an easier text, and of these words nothing "
-            "is learnt;\n  a tokenizer of bpe knows all, one trained on such texts knows most"
-        )
-    return [said] if share > FEW else []
 
 
 def _bert_rows(metrics: Numbers, baselines: Numbers, task: str, rows: tuple[Row, ...]) -> list:

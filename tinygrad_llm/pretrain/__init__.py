@@ -1,6 +1,5 @@
 """Floor 9: pretraining from raw text to a model folder: GPT that continues, BERT that fills in."""
 
-from tinygrad_llm.metrics import Interval, wilson_interval
 from tinygrad_llm.pretrain.causal import CausalTask
 from tinygrad_llm.pretrain.masked import MaskedTask
 from tinygrad_llm.pretrain.options import PretrainOptions
@@ -10,7 +9,6 @@ from tinygrad_llm.pretrain.texts import Document, read_documents, sentences, spl
 __all__ = [
     "CausalTask",
     "Document",
-    "Interval",
     "MaskedTask",
     "PretrainOptions",
     "Pretrained",
@@ -18,5 +16,4 @@ __all__ = [
     "read_documents",
     "sentences",
     "split_documents",
-    "wilson_interval",
 ]

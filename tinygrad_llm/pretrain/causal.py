@@ -20,6 +20,9 @@ ORDERS = {1: "unigram", 2: "bigram"}
 """The names of n-gram models of these orders; others are witten_bell_3 and so on."""
 
 
+SHORTEST_ROW = 8
+"""Tokens; with fewer there is not much to go on with."""
+
 ROLES = ("bos_token_id", "eos_token_id", "pad_token_id")
 """Ids that a tokenizer and the configuration of a model have in common."""
 
@@ -63,7 +66,7 @@ class CausalTask:
     ):
         self.tokenizer, self.block_size = tokenizer, block_size
         end = _end_of(tokenizer)
-        self.train_dataset = PackedBlocks(self._encoded(train, "train"), block_size, end)
+        self.train_dataset = PackedBlocks(self._for_training(train), block_size, end)
         stream = np.concatenate([[*ids, end] for ids in self._encoded(valid, "valid")])
         size = len(stream) - (len(stream) % block_size == 1)  # a block of one token has no target
         self.eval_dataset = PackedBlocks([stream[:size]], block_size, None, remainder="keep")
@@ -81,6 +84,18 @@ class CausalTask:
         found = [np.array(row) for row in rows if row]
         if not found:
             raise ValueError(f"CausalTask: {part} has no tokens; give documents with text")
+        return found
+
+    def _for_training(self, documents: Sequence[Document]) -> list[np.ndarray]:
+        """The same, where it is enough for a block."""
+        found = self._encoded(documents, "train")
+        size = sum(len(ids) + 1 for ids in found)
+        if size < self.block_size:
+            fits = f", or block_size {size} or less" if size >= SHORTEST_ROW else ""
+            raise ValueError(
+                f"CausalTask: the texts to learn from have {size} tokens, fewer than a block of "
+                f"{self.block_size}: give more text{fits}"
+            )
         return found
 
     def _unknown(self) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tinygrad_llm.data.hashing import row_hash
-from tinygrad_llm.files import write_json
+from tinygrad_llm.files import locked, write_json
 from tinygrad_llm.models import PretrainedModel
 from tinygrad_llm.pretrain.options import OF_PLACE, PretrainOptions
 from tinygrad_llm.pretrain.texts import Document
 
 OPTIONS = "options.json"
 """What the run is, and the configuration of its model; its first file."""
+
+LOCK = ".lock"
+"""Is there while a process trains in the folder."""
 
 FORMAT = "tinygrad_llm pretraining 1"
 
@@ -91,6 +95,15 @@ def check_start(saved: dict[str, Any], options: PretrainOptions, initial: Any) -
         )
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it. Raises BlockingIOError where one is in
+    it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK, f"a process is training in {folder}: wait for it, or end it"):
+        yield
+
+
 def begin(
     folder: Path,
     options: PretrainOptions,
@@ -98,8 +111,7 @@ def begin(
     initial: PretrainedModel | None,
     model: PretrainedModel,
 ) -> None:
-    """Make the folder and write down whose it is, all that a run needs to go on but the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write down whose the folder is, all that a run needs to go on but the weights."""
     said: dict[str, Any] = {"format": FORMAT, "options": {**options.to_dict(), "resume": False}}
     said |= {"texts": _hash_of(documents), "start": _start_of(initial)}
     write_json(folder / OPTIONS, {**said, "config": asdict(model.config)})

@@ -63,7 +63,9 @@ class MaskedTask:
         nsp_loss, nsp_accuracy: of the pairs, and beside them half (the labels are halves),
             half_loss (log 2) and word_overlap, the accuracy of `WordOverlap`, which sees the pairs
             with nothing hidden;
-        mlm_targets, nsp_targets: how many there are, for `wilson_interval`.
+        unknown: the share of the tokens of `valid` that the tokenizer does not know; they are never
+            hidden, and nothing is learnt of them;
+        mlm_targets, nsp_targets: how many there are, for `metrics.wilson_interval`.
     `baselines` has those of these that hang on no model, `targets` the numbers.
 
     Raises ValueError for a tokenizer without [CLS], [SEP], [MASK] or [PAD], for a part in which
@@ -94,6 +96,7 @@ class MaskedTask:
         train_ids = self._encoded(train, "train", whole_word)
         self.train_dataset = self._rows(train_ids, specials, seed, rounds, True)
         self.documents_left_out = train_ids.left_out, valid_ids.left_out
+        self._unknown = valid_ids.unknown
         streams, begun = _streams(train_ids), _begun(train_ids, specials)
         del train_ids, valid_ids  # lists of numbers take most of the memory
         self._learn_baselines(streams, begun)
@@ -109,9 +112,12 @@ class MaskedTask:
             )
         several = sum(len(document) > 1 for document in part.ids)
         if self.next_sentence and several < 2:
+            held = name == "valid"
             raise ValueError(
-                f"MaskedTask: {name} has {several} documents with two sentences or more, and next "
-                "sentences need two such; give more text, a smaller unit, or next_sentence=False"
+                "MaskedTask: next sentences need two documents of two sentences or more, and the "
+                f"texts {'held out' if held else 'to learn from'} have {several or 'none'}; give "
+                f"next_sentence=False, more documents, or a {'larg' if held else 'small'}er "
+                "valid_share"
             )
         return part
 
@@ -154,7 +160,7 @@ class MaskedTask:
             )
         if self.next_sentence:
             targets["nsp"] = len(self.eval_dataset)
-        return found, targets
+        return found | {"unknown": self._unknown}, targets
 
     def _counted(self, batch: Any) -> Sums:
         """What the baselines say of a masked batch."""
@@ -188,8 +194,9 @@ class MaskedTask:
         if self.next_sentence:
             found |= _pair_sums(batch["next_sentence_label"], answer)
         found |= self._counted(batch)
-        totals = {f"{name}_targets": (n * count, count) for name, n in self.targets.items()}
-        return found | totals
+        same: dict[str, float] = {f"{name}_targets": n for name, n in self.targets.items()}
+        same["unknown"] = self._unknown
+        return found | {name: (value * count, count) for name, value in same.items()}
 
     def derived(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """What follows from the metrics of an evaluation: nothing here."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinygrad_llm.models.gpt2 import PRESETS
+from tinygrad_llm.pretrain.causal import SHORTEST_ROW
 from tinygrad_llm.pretrain.texts import check_unit
 
 MODELS = ("gpt", "bert")
@@ -16,6 +17,9 @@ TRAINED = ("characters", "bpe", "wordpiece")
 
 LEAST_BPE = {"gpt": 258, "bert": 261}
 """A byte-level vocabulary has 256 bytes beside the special tokens."""
+
+MOST = 2**31 - 1
+"""The largest whole number that an option may be."""
 
 DROPOUTS = {
     "gpt": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
@@ -120,7 +124,7 @@ class PretrainOptions:
             raise ValueError(f"device is {self.device!r}; give 'cpu', 'cuda' or 'cuda:<number>'")
 
     def _check_numbers(self) -> None:
-        least = {"block_size": 8, "seed": 0}
+        least = {"block_size": SHORTEST_ROW, "seed": 0}
         for name in ("batch_size", "steps", "seed", "gradient_accumulation_steps"):
             _whole(name, getattr(self, name), least.get(name, 1))
         for name in ("vocab_size", "block_size", "save_steps", "eval_steps"):
@@ -184,6 +188,8 @@ def _whole(name: str, value: Any, least: int) -> None:
         raise TypeError(f"{name} is {value!r}; give a whole number from {least}")
     if value < least:
         raise ValueError(f"{name} is {value}; give a whole number from {least}")
+    if value > MOST:
+        raise ValueError(f"{name} is above {MOST}; give a whole number from {least} to {MOST}")
 
 
 def _number(name: str, value: Any, low: float, high: float, low_too: bool = True) -> None:

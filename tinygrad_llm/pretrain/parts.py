@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tinygrad_llm.models import GPT2LMHeadModel
 from tinygrad_llm.pretrain.causal import CausalTask
 from tinygrad_llm.pretrain.folder import check_start
 from tinygrad_llm.pretrain.masked import MaskedTask, model_class
-from tinygrad_llm.pretrain.options import PretrainOptions
+from tinygrad_llm.pretrain.options import TRAINED, PretrainOptions
 from tinygrad_llm.pretrain.texts import Document
 from tinygrad_llm.tokenizers import (
     ByteBPETokenizer,
@@ -36,12 +37,19 @@ _ENDS = {
 }
 """The special tokens of a GPT's tokenizers."""
 
+NEEDED = {
+    "gpt": ("eos_token",),
+    "bert": ("cls_token", "sep_token", "mask_token", "pad_token"),
+}
+"""Tokens that a tokenizer which is read from a folder must have."""
+
 
 def make_tokenizer(options: PretrainOptions, train: Sequence[Document]) -> Tokenizer:
-    """The tokenizer of a folder, or one trained on the training documents. Raises as those do."""
+    """The tokenizer of a folder, or one trained on the training documents. Raises as those do, and
+    ValueError for one that lacks a token that the model needs."""
     kind = options.tokenizer_kind
     if kind is None:
-        return Tokenizer.from_pretrained(options.init or str(options.tokenizer))
+        return _read_tokenizer(options)
     texts = [document.text for document in train]
     common: dict[str, Any] = {"special_tokens": _ENDS[kind]}
     if options.model == "bert":
@@ -56,12 +64,44 @@ def make_tokenizer(options: PretrainOptions, train: Sequence[Document]) -> Token
     return WordPieceTokenizer.train(texts, size, lowercase=options.model == "bert", **common)
 
 
+def _read_tokenizer(options: PretrainOptions) -> Tokenizer:
+    folder = options.init or str(options.tokenizer)
+    found = Tokenizer.from_pretrained(folder)
+    for role in NEEDED[options.model]:
+        if getattr(found, f"{role}_id") is None:
+            mend = "begin a new model" if options.init else f"give one of {', '.join(TRAINED)}"
+            raise ValueError(
+                f"the tokenizer of {folder} has no {role}, which a {options.model} needs: {mend}"
+            )
+    return found
+
+
 def initial_model(options: PretrainOptions) -> Any:
     """The model of `init`, or None. Raises ValueError for one of another family, and as
-    `from_pretrained` does."""
+    `from_pretrained` does. Warns of parts that it lacks."""
     if options.init is None:
         return None
-    return _owner(options).from_pretrained(options.init, **options.config_changes)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model = _owner(options).from_pretrained(options.init, **options.config_changes)
+        except ValueError as error:
+            said, other, _ = str(error).partition("; use models.from_pretrained")
+            if not other:
+                raise
+            family = "bert" if options.model == "gpt" else "gpt"
+            raise ValueError(f"{said}; give model={family}, or another init") from error
+    for each in caught:
+        warnings.warn(_learnt_anew(str(each.message)), each.category, stacklevel=3)
+    return model
+
+
+def _learnt_anew(said: str) -> str:
+    """A warning of `from_pretrained` about drawn values, in words of what is learnt by them."""
+    if "seq_relationship" not in said:
+        return said
+    words = "hidden words and next sentences" if "predictions" in said else "next sentences"
+    return f"{words} are learnt from scratch: init has no weights for them"
 
 
 def begun_model(options: PretrainOptions, saved: dict[str, Any]) -> Any:

@@ -32,7 +32,9 @@ COUNTED = {
 
 
 def draw(path: Path, history: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]) -> None:
-    """Write the figure. history: the rows of a Trainer's log, with at least one of training."""
+    """Write the figure, if there is something to draw. history: the rows of a Trainer's log."""
+    if not history:
+        return
     lines: dict[str, Pair] = {}
     _add(lines, "training loss", history, "train", "loss")
     for name, shown in MEASURED.items():

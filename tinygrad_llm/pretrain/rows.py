@@ -24,11 +24,13 @@ _PIECES = regex.compile(r"(\p{Han}+)|(?:(?!\p{Han})[\w\p{M}])+|\s+|.", regex.DOT
 
 class Encoded(NamedTuple):
     """Documents as lists of sentences, those as token ids without special tokens; where whole words
-    are wanted, which word of its document each token is of; and how many were left out."""
+    are wanted, which word of its document each token is of; how many were left out; and of all,
+    these too, the share of tokens that the tokenizer does not know."""
 
     ids: list[list[list[int]]]
     words: list[list[Any]] | None
     left_out: int = 0
+    unknown: float = 0.0
 
 
 class Specials(NamedTuple):
@@ -49,12 +51,15 @@ def encode(documents: Iterable[Document], tokenizer: Tokenizer, whole_word: bool
     """Sentences without a token are left out, and documents without one that can be hidden: nothing
     is in them, or nothing that the tokenizer knows."""
     ids, words, left_out, special = [], [], 0, set(tokenizer.all_special_ids)
+    tokens, unknown = 0, 0
     for document in documents:
         texts = [stripped for each in document.sentences if (stripped := each.strip())]
         batch: Any = {"input_ids": []}
         if texts:
             batch = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=whole_word)
         rows = batch["input_ids"]
+        tokens += sum(map(len, rows))
+        unknown += sum(row.count(tokenizer.unk_token_id) for row in rows)
         if all(special.issuperset(row) for row in rows):
             left_out += 1
             continue
@@ -62,7 +67,7 @@ def encode(documents: Iterable[Document], tokenizer: Tokenizer, whole_word: bool
         kept = [place for place, row in enumerate(rows) if row]
         ids.append([rows[place] for place in kept])
         words.append([numbers[place] for place in kept])
-    return Encoded(ids, words if whole_word else None, left_out)
+    return Encoded(ids, words if whole_word else None, left_out, unknown / max(tokens, 1))
 
 
 def _numbered(texts: list[str], offsets: Sequence[Any]) -> list[np.ndarray]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,7 @@ from tinygrad_llm.pretrain.parts import (
 from tinygrad_llm.pretrain.picture import draw
 from tinygrad_llm.pretrain.texts import read_documents, split_documents
 from tinygrad_llm.training import Trainer, TrainingArguments
-from tinygrad_llm.training.checkpoints import sweep
+from tinygrad_llm.training.checkpoints import checkpoints, sweep
 from tinygrad_llm.training.folder import has_run
 
 CURVES = "curves.png"
@@ -50,11 +52,13 @@ def pretrain(
     and eval.csv), a row as soon as it is there; curves.png; and the last two checkpoints.
     A run that was killed at any moment goes on with resume=True, and ends with the same bits as if
     it had not been. Ctrl-C saves before it ends the run.
-    quiet: print nothing. resumed_by: how a run that Ctrl-C ended goes on, for the reader.
+    quiet: print nothing. resumed_by: how a run that Ctrl-C or a full disk ended goes on, for the
+        reader.
 
     Raises what `read_documents`, `split_documents`, the tokenizers and `from_pretrained` raise for
     text and folders, and `check_folder` for `out`, all before `out` is touched; FloatingPointError
-    for a loss that is not finite; KeyboardInterrupt after Ctrl-C.
+    for a loss that is not finite; BlockingIOError where a process is training in `out`;
+    KeyboardInterrupt after Ctrl-C.
     """
     saved = folders.check_folder(options)
     manual_seed(options.seed)
@@ -67,20 +71,31 @@ def pretrain(
     model = make_model(options, task, initial)
     trainer = Trainer(model, arguments(options, quiet), **task.trainer_arguments())
     folder = Path(options.out)
-    if saved is None:
-        folders.begin(folder, options, documents, initial, model)
-    sweep(folder)
-    tokenizer.save_pretrained(folder)
-    if not quiet:
-        print(about(parts, task), flush=True)
-    trainer.resumed_by = ""  # said below, wherever Ctrl-C comes
-    try:
-        trainer.train(resume_from_checkpoint=has_run(folder))
-    except KeyboardInterrupt:
+    with folders.alone_in(folder):
+        folders.check_folder(options)  # once more: a run may have begun there meanwhile
+        if saved is None:
+            folders.begin(folder, options, documents, initial, model)
+        sweep(folder)
+        tokenizer.save_pretrained(folder)
         if not quiet:
+            print(about(parts, task, options.data), flush=True)
+        trainer.resumed_by = ""  # said by this, wherever Ctrl-C comes
+        with _saying_how_to_go_on(folder, "" if quiet else resumed_by):
+            trainer.train(resume_from_checkpoint=has_run(folder))
+            return _finish(trainer, model, folder, task)
+
+
+@contextmanager
+def _saying_how_to_go_on(folder: Path, resumed_by: str) -> Iterator[None]:
+    """After Ctrl-C and a polite kill, and where there is a checkpoint after a failure from outside,
+    such as a full disk."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, OSError, MemoryError) as error:
+        asked = isinstance(error, (KeyboardInterrupt, SystemExit))
+        if resumed_by and (asked or checkpoints(folder)):
             print(f"go on with\n  {resumed_by}", flush=True)
         raise
-    return _finish(trainer, model, folder, task)
 
 
 def arguments(options: PretrainOptions, quiet: bool = False) -> TrainingArguments:
@@ -108,7 +123,9 @@ def _finish(trainer: Trainer, model: PretrainedModel, folder: Path, task: Task) 
     """The model and the curves into the folder, the numbers to the caller."""
     model.save_pretrained(folder)
     draw(folder / CURVES, trainer.history, task.baselines)
-    row = [row for row in trainer.history if row["kind"] == "eval"][-1]
+    step = trainer.state.step
+    rows = [r for r in trainer.history if r["kind"] == "eval" and r["step"] == step]
+    row = rows[-1] if rows else trainer.evaluate()  # the log may be lost
     metrics = {name: _number(row[name]) for name in row if name.startswith("eval_")}
     metrics |= task.derived(metrics)
     return Pretrained(folder, metrics, dict(task.baselines), trainer.state.seconds)

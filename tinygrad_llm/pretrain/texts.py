@@ -15,6 +15,7 @@ from tinygrad_llm.data.hashing import row_hash
 from tinygrad_llm.data.lines import BadRow, Faults, check_regular, decode, raw_lines
 from tinygrad_llm.data.readers import read_jsonl, read_text
 from tinygrad_llm.data.splits import check_disjoint
+from tinygrad_llm.pretrain.files import text_files
 
 CORPORA = ("english", "chinese")
 UNITS = ("file", "paragraph", "line")
@@ -90,14 +91,14 @@ def read_documents(source: FilePath, unit: str | None = None) -> list[Document]:
     """The documents of a corpus or of files, in the order in which they stand there.
 
     source: "english" (modules and topics of Python's own library, a paragraph a line), "chinese"
-        (507 paragraphs), a .txt file, a folder with .txt files in it or below, or a .jsonl file
-        whose rows have a field "text".
+        (507 paragraphs), a .txt file, a folder with .txt files in it or below (`text_files` leaves
+        folders of models out), or a .jsonl file whose rows have a field "text".
     unit: what a document of a .txt file is: "file" all of it, "paragraph" what blank lines part, or
         "line". None: the file in a folder, else the paragraph.
 
     Raises FileNotFoundError for what is not there; ValueError, in one line that names the file, for
-    one that is empty, not UTF-8 or of another kind, for a folder without .txt, an unknown unit, and
-    a unit where there is nothing to part.
+    one that is empty, not UTF-8 or of another kind, for a folder without .txt or of a model, an
+    unknown unit, and a unit where there is nothing to part; OSError for what cannot be read.
     """
     check_unit(source, unit)
     if source in CORPORA:
@@ -139,12 +140,9 @@ def _document(name: str, text: str) -> Document:
 
 def _of_folder(folder: Path, unit: str) -> list[Document]:
     """Those of all .txt files, sorted by their paths."""
-    paths = sorted(path for path in folder.rglob("*.txt") if not path.is_dir())
-    if not paths:
-        raise ValueError(f"{folder} has no .txt file: give a folder with texts, or a file")
     return [
         document
-        for path in paths
+        for path in text_files(folder).paths
         for document in _of_text(path, path.relative_to(folder).as_posix(), unit)
     ]
 

@@ -107,10 +107,10 @@ def chosen(folder: Path | None, which: bool | str | os.PathLike[str]) -> Path:
 def resume(trainer: Any, path: Path) -> TrainerState:
     """Put a Trainer back to where a checkpoint in its folder was written.
 
-    Raises ValueError, naming the file, for one that is damaged (it then names the one before it,
-    which is still there), or of another model, data or optimizer. The model is as before then.
+    Raises ValueError, naming the file, for one that is damaged (and says how to go on without it),
+    or of another model, data or optimizer. The model is as before then.
     """
-    saved = _read(path)
+    saved = _read(path, trainer.resumed_by or "resume")
     try:
         _fit(trainer, saved.found)
     except (KeyError, TypeError, ValueError) as error:
@@ -139,7 +139,7 @@ class _Saved(NamedTuple):
     callbacks: list[tuple[str, dict[str, Any]]]
 
 
-def _read(path: Path) -> _Saved:
+def _read(path: Path, resumed_by: str) -> _Saved:
     try:
         found = load_checkpoint(path)
         run = found.run
@@ -152,7 +152,7 @@ def _read(path: Path) -> _Saved:
         return _Saved(found, state, _streams(run["random"]), position, callbacks)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = str(error).removeprefix(f"{path}: ")
-        raise ValueError(f"{path}: {said}{_the_one_before(path)}") from error
+        raise ValueError(f"{path}: {said}; {_without(path, resumed_by)}") from error
 
 
 def _fit(trainer: Any, found: Checkpoint) -> None:
@@ -215,16 +215,16 @@ def _restore_callbacks(callbacks: Any, kept: list[tuple[str, dict[str, Any]]]) -
             callback.load_state_dict(kept.pop(own)[1])
 
 
-def _the_one_before(path: Path) -> str:
-    """Where to go on instead, if there is a whole one."""
+def _without(path: Path, resumed_by: str) -> str:
+    """How to go on instead, from another one if there is a whole one."""
     others = [other for other in checkpoints(path.parent).values() if other != path]
     for other in reversed(others):
         try:
             load_checkpoint(other)
         except (OSError, ValueError):
             continue
-        return f'; {other.name} is whole: train(resume_from_checkpoint="{other}")'
-    return ""
+        return f"{other.name} is whole: delete {path.name}, and go on with {resumed_by}"
+    return "no other is whole: delete them all, and the run begins again"
 
 
 def _without_lost_best(trainer: Any, state: TrainerState) -> TrainerState:
