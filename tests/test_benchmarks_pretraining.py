@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from tests.benchmarks.learning import linear, probe, recipes
 from tinygrad_llm import manual_seed, models
@@ -58,8 +57,10 @@ def test_every_penalty_has_the_least_of_its_own_objective(clouds):
             nats = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(90), y]
             return nats.mean() + 0.5 * penalty * (flat[:12] ** 2).sum()
 
-        least = optimize.minimize(objective, np.zeros(15)).fun
-        assert objective(np.concatenate([w.reshape(-1), b])) == pytest.approx(least, abs=1e-5)
+        found = np.concatenate([w.reshape(-1), b])
+        slope = [(objective(found + h) - objective(found - h)) / 2e-4 for h in 1e-4 * np.eye(15)]
+        # The objective is convex: where it is flat it is least.
+        assert np.abs(slope).max() < 1e-3 and objective(found) < objective(np.zeros(15)) - 0.01
 
 
 @pytest.mark.parametrize("rows", [90, 300])
