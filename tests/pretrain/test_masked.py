@@ -137,7 +137,20 @@ def test_training_hides_other_words_each_time_and_evaluation_the_same():
     assert (batch["labels"] == again["labels"]).all()
     drawn = [this.transform(batch, np.random.default_rng(i))["labels"] for i in range(2)]
     assert (drawn[0] != drawn[1]).any()
-    assert this.trainer_arguments()["transform"] == this.data_collator.redraw
+    assert this.trainer_arguments()["transform"] == this.masking.redraw
+
+
+def test_what_is_asked_never_shows_in_an_evaluation_and_sometimes_in_training():
+    """A word that shows is right by copying, which no table of counts does."""
+    this, mask = task(), task().tokenizer.mask_token_id
+    batch = this.data_collator([*this.train_dataset])
+    asked = batch["labels"] != -100
+    assert asked.sum() > 100 and (batch["input_ids"][asked] == mask).all()
+    drawn = this.transform(batch, np.random.default_rng(0))
+    asked = drawn["labels"] != -100
+    assert 0.7 < (drawn["input_ids"][asked] == mask).mean() < 0.9
+    copied = drawn["input_ids"][asked] == drawn["labels"][asked]
+    assert 0.05 < copied.mean() < 0.2
 
 
 @pytest.mark.parametrize("next_sentence", [True, False])

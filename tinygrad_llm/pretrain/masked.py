@@ -54,8 +54,10 @@ class MaskedTask:
     Documents and rows of special tokens alone, as [UNK] for what the tokenizer does not know, are
     left out; the datasets' left_out, and documents_left_out of both parts, say how many.
 
-    In training other words are hidden in each epoch; in evaluation always the same ones. So an
-    evaluation gives, all on the same targets,
+    In training other words are hidden in each epoch, as `masking`, a `MaskedLanguageCollator`,
+    does it; a fifth of what is asked for does not show as [MASK] there. In evaluation always the
+    same words are hidden, all of them by [MASK] (`data_collator`): a word that shows is right by
+    copying, which no table of counts does. So an evaluation gives, all on the same targets,
         mlm_loss, mlm_accuracy: of the hidden words, and beside them unigram_loss, unigram_accuracy
             (their share in `train`, and the most frequent one) and left_neighbour_accuracy (what
             in the documents of `train` most often stood right of the token that is now left of it;
@@ -86,10 +88,10 @@ class MaskedTask:
         rounds: int = 5,
     ):
         self.tokenizer, self.max_length, self.next_sentence = tokenizer, max_length, next_sentence
-        self.data_collator = MaskedLanguageCollator(
-            tokenizer, mlm_probability, whole_word_mask=whole_word, seed=seed
-        )
-        self.transform = self.data_collator.redraw
+        how: dict[str, Any] = {"whole_word_mask": whole_word, "seed": seed}
+        self.masking = MaskedLanguageCollator(tokenizer, mlm_probability, **how)
+        self.data_collator = MaskedLanguageCollator(tokenizer, mlm_probability, 1.0, 0.0, **how)
+        self.transform = self.masking.redraw
         specials = specials_of(tokenizer)
         valid_ids = self._encoded(valid, "valid", whole_word)
         self.eval_dataset = self._rows(valid_ids, specials, seed, 1, False)
