@@ -252,8 +252,9 @@ def stories(tmp_path):
 def test_recipes_in_a_few_steps(stories, capsys):
     assert recipes.main(["--data", stories, "--steps", "2", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
-    for recipe in recipes.RECIPES:
+    for recipe in recipes.RECIPES[:-1]:
         assert out.count(recipe.name) == 3
+    assert out.count(recipes.RECIPES[-1].name) == 6 and out.count(recipes.DRAWN.name) == 3
     assert "left neighbour" in out and "overlap of words" in out
     assert "dynamic − static masking: " in out and "with − without next sentences: " in out
 
@@ -278,8 +279,11 @@ def test_static_masks_are_drawn_once_and_dynamic_ones_in_each_epoch(stories, mon
             pass
 
     monkeypatch.setattr(recipes, "Trainer", Watched)
-    for recipe in recipes.RECIPES:
+    for recipe in (*recipes.RECIPES, recipes.DRAWN):
         model = recipes.learned(tasks, recipe, 1, 5)
+        rows = model.bert.embeddings.positions.weight.numpy()
+        wave = 0.2 * np.sin(np.arange(len(rows)))
+        assert (np.abs(rows[:, 0] - wave).max() < 1e-6) == recipe.sinusoids
         assert isinstance(model, models.BertForPreTraining) == recipe.pairs
         seed, transform, masks, rows = made[-1]
         assert seed == masks == 5 and (transform is not None) == recipe.dynamic
@@ -288,14 +292,15 @@ def test_static_masks_are_drawn_once_and_dynamic_ones_in_each_epoch(stories, mon
 
 def test_effects_by_hand():
     # static with, static without, dynamic with, dynamic without; two seeds
-    right = [[0.1, 0.2], [0.2, 0.3], [0.3, 0.4], [0.6, 0.7]]
+    right = [[0.1, 0.2], [0.2, 0.3], [0.3, 0.4], [0.6, 0.7], [0.2, 0.1]]
     runs = {
         recipe: [recipes.Run(share, 0.0, None) for share in shares]
-        for recipe, shares in zip(recipes.RECIPES, right)
+        for recipe, shares in zip((*recipes.RECIPES, recipes.DRAWN), right)
     }
-    dynamic, pairs, _ = recipes.effects(runs).splitlines()
+    dynamic, pairs, positions, _ = recipes.effects(runs).splitlines()
     assert dynamic == "dynamic − static masking: +30.00 ± 0.00 points"
     assert pairs == "with − without next sentences: -20.00 ± 0.00 points"
+    assert positions.startswith("sinusoids − drawn positions: +50.00 ± ")
 
 
 def test_shares_count_right_words_and_right_pairs(stories):

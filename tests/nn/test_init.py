@@ -68,6 +68,10 @@ def test_constants():
     assert (init.ones_(empty(2, 3)).data == 1.0).all()
     assert (init.constant_(empty(2, 3), -2.5).data == -2.5).all()
     assert init.constant_(empty(), 4.0).item() == 4.0
+    given = np.arange(6.0).reshape(2, 3)
+    assert (init.values_(empty(2, 3), given).data == given).all()
+    with pytest.raises(ValueError, match=r"values_: \(2, 3\) are no values for \(3, 2\)"):
+        init.values_(empty(3, 2), given)
     t = init.ones_(empty(3, 2))
     assert init.zero_row_(t, 1) is t and t.data.tolist() == [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
 

@@ -185,3 +185,19 @@ def test_on_a_device_the_bits_are_those_of_the_cpu():
             y = module.to("cuda")(Tensor(x, device="cuda"), cupy.asarray(where))
             assert y.device == "cuda:0" and same_bits(y.to("cpu"), expected)
             module.to("cpu")
+
+
+def test_learned_positions_that_begin_as_sinusoids():
+    """Waves of 2π and more places, and neighbours are more alike than places far apart."""
+    module = nn.LearnedPositions(64, 16)
+    module.begin_as_sinusoids(0.5)
+    rows = module.weight.numpy()
+    assert module.weight.requires_grad and rows.dtype == np.float32
+    assert np.abs(rows[:, 0] - 0.5 * np.sin(np.arange(64))).max() < 1e-6
+    assert np.abs(rows[:, 15] - 0.5 * np.cos(np.arange(64) / 100 ** (14 / 16))).max() < 1e-6
+    alike = rows @ rows.T
+    assert (np.diagonal(alike, 1) > np.diagonal(alike, 8)[:1]).all()
+    with nn.no_storage():
+        nn.LearnedPositions(4, 2).begin_as_sinusoids(1.0)
+    with pytest.raises(ValueError, match="width"):
+        nn.LearnedPositions(4, 3).begin_as_sinusoids(1.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.pretrain.common import TEXTS, characters, documents, parts, wordpiece
-from tinygrad_llm import manual_seed, models
+from tinygrad_llm import manual_seed, models, nn
 from tinygrad_llm.data import corpora
 from tinygrad_llm.pretrain import MaskedTask, sentences
 from tinygrad_llm.pretrain.rows import Encoded, PairsAndTexts, Specials, cut_words, encode
@@ -138,6 +138,15 @@ def test_training_hides_other_words_each_time_and_evaluation_the_same():
     drawn = [this.transform(batch, np.random.default_rng(i))["labels"] for i in range(2)]
     assert (drawn[0] != drawn[1]).any()
     assert this.trainer_arguments()["transform"] == this.masking.redraw
+
+
+def test_positions_of_a_new_model_begin_as_sinusoids():
+    config = {**SMALL, "initializer_range": 0.05}
+    rows = task().new_model("tiny", **config).bert.embeddings.positions.weight.numpy()
+    expected = 0.2 * nn.sinusoidal(np.arange(len(rows)), rows.shape[1], 100.0)
+    assert np.abs(rows - expected).max() < 1e-7
+    odd = {**config, "hidden_size": 9, "num_attention_heads": 1}
+    assert task().new_model("tiny", **odd).bert.embeddings.positions.weight.shape[1] == 9
 
 
 def test_what_is_asked_never_shows_in_an_evaluation_and_sometimes_in_training():

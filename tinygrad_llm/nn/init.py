@@ -53,7 +53,21 @@ def calculate_gain(nonlinearity: str) -> float:
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """All elements `value`."""
-    return _fill(tensor, np.asarray(value))
+    return values_(tensor, np.asarray(value))
+
+
+def values_(tensor: Tensor, values: np.ndarray) -> Tensor:
+    """These values, of the same shape, or one number; without storage there is nothing to fill.
+
+    Raises ValueError for another shape.
+    """
+    if values.shape not in (tensor.shape, ()):
+        raise ValueError(f"values_: {values.shape} are no values for {tensor.shape}")
+    if isinstance(tensor.data, NoStorage):
+        return tensor
+    tensor.data[...] = put(values.astype(tensor.dtype), tensor.device)
+    tensor.touched()
+    return tensor
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -158,13 +172,4 @@ def _draw(tensor: Tensor, values: Callable[[np.random.Generator], Any]) -> Tenso
         raise TypeError(f"init: random numbers do not fit into {tensor.dtype}; use a float dtype")
     if isinstance(tensor.data, NoStorage):
         return tensor
-    return _fill(tensor, np.asarray(values(stream("init").next().generator())))
-
-
-def _fill(tensor: Tensor, values: Any) -> Tensor:
-    """Write values of the same shape, or one number; without storage there is nothing to fill."""
-    if isinstance(tensor.data, NoStorage):
-        return tensor
-    tensor.data[...] = put(values.astype(tensor.dtype), tensor.device)
-    tensor.touched()
-    return tensor
+    return values_(tensor, np.asarray(values(stream("init").next().generator())))

@@ -57,6 +57,15 @@ class LearnedPositions(Module):
         self.weight = Parameter(room(max_length, width))
         init.normal_(self.weight, std=0.02)
 
+    def begin_as_sinusoids(self, scale: float, base: float = 100.0) -> None:
+        """Rows of scale · `sinusoidal`, still to be learned: they tell from the first step on which
+        places are side by side, what drawn rows have to learn place by place.
+
+        base: waves of 2π to 2π·base places. Raises ValueError for an odd width.
+        """
+        rows = sinusoidal(np.arange(self.max_length), self.width, base)
+        init.values_(self.weight, scale * rows)
+
     def forward(self, x: Tensor, positions: Any = None) -> Tensor:
         where = _positions("LearnedPositions", x, self.width, positions)
         if where.size and not 0 <= where.min() <= where.max() < self.max_length:

@@ -2,7 +2,8 @@
 
 A small BERT is pretrained in four ways with as many steps: hidden words drawn once for the whole
 run (static masking) or anew in each epoch (dynamic masking), with and without next sentences. All
-answer for the same hidden words of held-out documents, once in single texts and once in pairs.
+answer for the same hidden words of held-out documents, once in single texts and once in pairs. A
+fifth way has the last one's recipe, and positions that begin as drawn numbers, not as sinusoids.
 
 Sources: Devlin et al. 2019, "BERT"; Liu et al. 2019, "RoBERTa", sections 4.1 and 4.2.
 """
@@ -20,7 +21,7 @@ from chapters import options, text
 from tests.benchmarks import commands
 from tests.benchmarks.environment import facts, in_words
 from tests.benchmarks.learning import linear
-from tinygrad_llm import manual_seed
+from tinygrad_llm import manual_seed, nn
 from tinygrad_llm.data.pretraining import MaskedLanguageCollator
 from tinygrad_llm.data.pretraining.masking import IGNORED
 from tinygrad_llm.nn import evaluating
@@ -41,18 +42,27 @@ SPLIT = 0
 
 
 class Recipe(NamedTuple):
-    """One of the four ways."""
+    """One of the ways."""
 
     dynamic: bool
     pairs: bool
+    sinusoids: bool = True
 
     @property
     def name(self) -> str:
         masking = "dynamic" if self.dynamic else "static"
-        return f"{masking} masking, {'with' if self.pairs else 'without'} next sentences"
+        name = f"{masking} masking, {'with' if self.pairs else 'without'} next sentences"
+        return name if self.sinusoids else f"{name}, drawn positions"
 
 
 RECIPES = [Recipe(*ways) for ways in itertools.product((False, True), (True, False))]
+DRAWN = RECIPES[-1]._replace(sinusoids=False)
+
+MODEL: dict[str, Any] = {
+    "num_hidden_layers": 3, "intermediate_size": 256, "num_attention_heads": 4,
+    "initializer_range": 0.05, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+}  # fmt: skip
+"""That of chapter 09."""
 
 
 class Tasks(NamedTuple):
@@ -79,9 +89,9 @@ def main(arguments: list[str]) -> int:
     rows = len(tasks.single.train_dataset)
     print(f"{rows:,} rows to learn from, {given.steps:,} steps of {BATCH}", end=": ")
     print(f"each is seen {given.steps * BATCH / rows:.1f} times")
-    runs: dict[Recipe, list[Run]] = {recipe: [] for recipe in RECIPES}
+    runs: dict[Recipe, list[Run]] = {recipe: [] for recipe in (*RECIPES, DRAWN)}
     begun = time.perf_counter()
-    for seed, recipe in itertools.product(range(given.seeds), RECIPES):
+    for seed, recipe in itertools.product(range(given.seeds), runs):
         model = learned(tasks, recipe, given.steps, seed)
         runs[recipe].append(measured(model, tasks, recipe))
         spent = time.perf_counter() - begun
@@ -127,7 +137,9 @@ def learned(tasks: Tasks, recipe: Recipe, steps: int, seed: int) -> Any:
         lr_scheduler_type="cosine", warmup_ratio=0.1, eval_strategy="no", seed=seed, quiet=True,
     )  # fmt: skip
     manual_seed(seed)
-    model = task.new_model("tiny")
+    model = task.new_model("tiny", **MODEL)
+    if not recipe.sinusoids:
+        nn.init.normal_(model.bert.embeddings.positions.weight, std=MODEL["initializer_range"])
     redraw = masking.redraw if recipe.dynamic else None
     data = {"train_dataset": task.train_dataset, "data_collator": masking, "transform": redraw}
     Trainer(model, plan, **data).train()
@@ -183,11 +195,13 @@ def _cells(found: list[Run]) -> list[str]:
 
 def effects(runs: dict[Recipe, list[Run]]) -> str:
     """What each part of the recipe does to the hidden words in single texts, seed by seed; each is
-    the mean over the two values of the other part."""
+    the mean over the two values of the other part, but for the positions, of the last recipe."""
     right = np.array([[run.single for run in found] for found in runs.values()])
+    four = [recipe for recipe in runs if recipe.sinusoids]
     signs = {
-        "dynamic − static masking": [1 if recipe.dynamic else -1 for recipe in runs],
-        "with − without next sentences": [1 if recipe.pairs else -1 for recipe in runs],
+        "dynamic − static masking": [1 if recipe.dynamic else -1 for recipe in four] + [0],
+        "with − without next sentences": [1 if recipe.pairs else -1 for recipe in four] + [0],
+        "sinusoids − drawn positions": [2 * (recipe == four[-1]) for recipe in four] + [-2],
     }
     lines = []
     for name, sign in signs.items():
