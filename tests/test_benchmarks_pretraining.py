@@ -282,7 +282,7 @@ def test_static_masks_are_drawn_once_and_dynamic_ones_in_each_epoch(stories, mon
     for recipe in (*recipes.RECIPES, recipes.DRAWN):
         model = recipes.learned(tasks, recipe, 1, 5)
         rows = model.bert.embeddings.positions.weight.numpy()
-        wave = 0.2 * np.sin(np.arange(len(rows)))
+        wave = 0.1 * np.sin(np.arange(len(rows)))
         assert (np.abs(rows[:, 0] - wave).max() < 1e-6) == recipe.sinusoids
         assert isinstance(model, models.BertForPreTraining) == recipe.pairs
         seed, transform, masks, rows = made[-1]

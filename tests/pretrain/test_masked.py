@@ -143,7 +143,7 @@ def test_training_hides_other_words_each_time_and_evaluation_the_same():
 def test_positions_of_a_new_model_begin_as_sinusoids():
     config = {**SMALL, "initializer_range": 0.05}
     rows = task().new_model("tiny", **config).bert.embeddings.positions.weight.numpy()
-    expected = 0.2 * nn.sinusoidal(np.arange(len(rows)), rows.shape[1], 100.0)
+    expected = 0.1 * nn.sinusoidal(np.arange(len(rows)), rows.shape[1], 100.0)
     assert np.abs(rows - expected).max() < 1e-7
     odd = {**config, "hidden_size": 9, "num_attention_heads": 1}
     assert task().new_model("tiny", **odd).bert.embeddings.positions.weight.shape[1] == 9

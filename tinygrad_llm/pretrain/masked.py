@@ -31,7 +31,7 @@ Sums = dict[str, tuple[float, int]]
 AT_ONCE = 64
 """Rows that are masked at one time to measure the baselines."""
 
-LOUDER = 4.0
+LOUDER = 2.0
 """The amplitude of positions at first, as a multiple of the words' deviation."""
 
 MOST_PAIRS = 4096
