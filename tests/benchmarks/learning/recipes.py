@@ -62,7 +62,7 @@ MODEL: dict[str, Any] = {
     "num_hidden_layers": 3, "intermediate_size": 256, "num_attention_heads": 4,
     "initializer_range": 0.05, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
-"""That of chapter 09."""
+"""As that of chapter 09, with one block more."""
 
 
 class Tasks(NamedTuple):
