@@ -184,12 +184,11 @@ lesson.claim("mixed", "one encoder: Δ", together, above=("F75", apart))
 # %%
 lesson.heading("2 · Hidden words")
 special = np.isin(np.arange(V), tokenizer.all_special_ids)
-ordinary = np.flatnonzero(~special)
 
 
 def hide(ids):  # F71: ids (...) -> what is shown, and the labels
     selected, fate = ~special[ids] & (rng.random(ids.shape) < 0.15), rng.random(ids.shape)
-    other = np.where(fate < 0.9, rng.choice(ordinary, ids.shape), ids)
+    other = np.where(fate < 0.9, rng.choice(np.flatnonzero(~special), ids.shape), ids)
     shown = np.where(fate < 0.8, MASK, other)
     return np.where(selected, shown, ids), np.where(selected, ids, -100)
 
@@ -236,8 +235,7 @@ for _ in range(9):
 static, dynamic = (each[~special[few.unmasked]].mean() for each in (once, ever))
 lesson.say(f"Tokens asked for within ten epochs: static {static:.1%}, dynamic {dynamic:.1%}.")
 lesson.say(f"By ten versions drawn beforehand, however long: {1 - 0.85**10:.1%}.")
-bar = ("static", static)
-lesson.claim("dynamic", "dynamic: asked in ten epochs", dynamic, above=bar, scale="share")
+lesson.claim("dynamic", "asked in ten epochs", dynamic, above=("static", static), scale="share")
 
 sentences = ["the tokenizer reads books in the library", "图书馆的管理员把新书放回了书架上。"]
 cutter, rows, torn = Segmenter(corpora.words()), [], Counter()
@@ -258,8 +256,7 @@ for sentence in sentences:
         rows.append(["words" if whole else "pieces", " ".join(names).replace("[MASK]", "[·]")])
 lesson.table(["hide by", "30 % hidden, one drawing"], rows)
 lesson.say(f"Words torn in 400 drawings: by pieces {torn[False]}, by words {torn[True]}.")
-bar = ("by pieces", torn[False])
-lesson.claim("whole", "whole words: torn", torn[True], below=bar, scale="count")
+lesson.claim("whole", "words torn", torn[True], below=("by pieces", torn[False]), scale="count")
 
 # %% [markdown]
 # ## 3 · Next sentences (下一句预测)
@@ -535,9 +532,8 @@ model = task.new_model("tiny", **shape, **still).to(lesson.device)
 before = model.bert.embeddings.words.weight.numpy().copy()
 steps = 300 if quick else 10_500
 trainer = learn(model, steps, 2 if quick else 14, learning_rate=1.5e-3, warmup_ratio=0.1)
-seconds = trainer.state.seconds
-evaluations = [row for row in trainer.log.history if row["kind"] == "eval"]
-final = {key.removeprefix("eval_"): value for key, value in evaluations[-1].items()}
+evals = [row for row in trainer.log.history if row["kind"] == "eval"]
+final = {key.removeprefix("eval_"): value for key, value in evals[-1].items()}
 batch = task.data_collator([*task.eval_dataset])
 ids, labels = batch["input_ids"], batch["labels"]
 asked = np.argwhere(labels != -100)
@@ -547,7 +543,7 @@ with no_grad():  # the pairs as they are: nothing hidden
     said = model.eval()(constant(batch.unmasked), **kept).seq_relationship_logits.numpy()
 final["nsp_accuracy"] = (said.argmax(axis=1) == batch["next_sentence_label"]).mean()
 keys = ("mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy")
-shown = evaluations[::-2][::-1]
+shown = evals[::-2][::-1]
 rows = [[row["step"], *(f"{row[f'eval_{key}']:.3f}" for key in keys)] for row in shown]
 rows.append([f"J4: 5e-5, {epochs} steps", *(f"{printed[f'eval_{key}']:.3f}" for key in keys)])
 bars = {"most frequent, coin": ("unigram_loss", "unigram_accuracy", "half_loss", "half")}
@@ -563,23 +559,21 @@ for kind, count in task.targets.items():
     interval[kind] = metrics.wilson_interval(round(final[f"{kind}_accuracy"] * count), count)
 said = [f"{kind} {low:.3f} … {high:.3f}" for kind, (low, high) in interval.items()]
 size = sum(p.size for p in model.parameters())
-lesson.say(f"{size:,} parameters, {steps} steps of 16 pairs, {seconds:.0f} s.")
+lesson.say(f"{size:,} parameters, {steps} steps of 16 pairs, {trainer.state.seconds:.0f} s.")
 lesson.say(f"95 % intervals at the end: {', '.join(said)}.")
 history = {"words: loss over the most frequent's": ("mlm_loss", "unigram_loss")}
 history |= {"pairs: loss over a coin's": ("nsp_loss", "half_loss")}
 history |= {"words: accuracy": ("mlm_accuracy",), "pairs: accuracy": ("nsp_accuracy",)}
 history |= {"left neighbour: accuracy": ("left_neighbour_accuracy",)}
 history |= {"word overlap: accuracy": ("word_overlap",)}
-at = [row["step"] for row in evaluations]
+at = [row["step"] for row in evals]
 for name, (key, *over) in history.items():
-    values = [row[f"eval_{key}"] / (final[over[0]] if over else 1.0) for row in evaluations]
-    history[name] = (at, values)
+    history[name] = at, [row[f"eval_{key}"] / (final[over[0]] if over else 1.0) for row in evals]
 lesson.figure(plot.training_curves(history, "Pretraining: held-out text"), "training")
 bar = ("most frequent", final["unigram_accuracy"]) if quick else ("both neighbours", both)
 lesson.claim("mlm", "words: low end of interval", interval["mlm"].low, above=bar, scale="share")
 if not quick:  # after so few steps the pairs are still at one half
-    right = final["nsp_accuracy"]
-    lesson.claim("nsp", "pairs right", right, above=("seven in ten", 0.7), scale="share")
+    lesson.claim("nsp", "pairs right", final["nsp_accuracy"], above=("asked", 0.7), scale="share")
 bar = ("all alike", np.log(V)) if quick else ("most frequent", final["unigram_loss"])
 lesson.claim("loss", "words: loss", final["mlm_loss"], below=bar, scale="linear")
 
@@ -608,7 +602,6 @@ lesson.claim("loss", "words: loss", final["mlm_loss"], below=bar, scale="linear"
 
 # %%
 lesson.heading("8 · What it has learnt")
-model.eval()
 names = np.array(tokenizer.convert_ids_to_tokens(range(V)))
 letters = np.array([name.isalpha() and (len(name) > 3 or not name.isascii()) for name in names])
 
@@ -636,12 +629,10 @@ for number in rng.permutation(len(task.eval_dataset))[:6]:
     lesson.say("BERT: {}. Left neighbour: {}; both: {}.".format(top, *tables))
 
 looks, even = [], []
-for number in range(min(100, len(task.eval_dataset))):
-    row = task.eval_dataset[number]
+for row in [*task.eval_dataset][:100]:
     ids, places = row["input_ids"], np.arange(len(row["input_ids"]))
     apart = places[:, None] - places
-    kinds = [np.abs(apart) == 1, (ids[:, None] == ids) & (apart != 0)]
-    kinds.append(np.broadcast_to(special[ids], apart.shape))
+    kinds = [np.abs(apart) == 1, (ids[:, None] == ids) & (apart != 0), special[ids] & (apart < T)]
     maps = np.stack([each.numpy()[0] for each in read_row(row, ids).attentions])
     looks.append([(maps * kind).sum(axis=-1)[..., ~special[ids]].mean(axis=-1) for kind in kinds])
     even.append([kind[~special[ids]].mean() for kind in kinds])
@@ -650,14 +641,7 @@ header = ["weight on", "neighbours", "equal tokens", "[CLS], [SEP]"]
 where = [*np.ndindex(looks.shape[1:])]
 rows = [[f"block {b + 1}, head {h + 1}", *(f"{x[b, h]:.2f}" for x in looks)] for b, h in where]
 lesson.table(header, [*rows, ["all alike", *(f"{each:.2f}" for each in even)]])
-
-
-def repeats(row):  # of short rows first the one with the most equal tokens
-    ids = row["input_ids"]
-    return abs(len(ids) - 22) > 6, len({*ids}) - len(ids)
-
-
-row, panels = min(task.eval_dataset, key=repeats), {}
+row, panels = min(task.eval_dataset, key=lambda row: abs(len(row["input_ids"]) - 22)), {}
 maps, tokens = read_row(row, row["input_ids"]).attentions, names[row["input_ids"]]
 for kind, each in zip(header[1::2], looks[::2]):
     b, h = np.unravel_index(each.argmax(), each.shape)
