@@ -494,14 +494,13 @@ for name, output in (("no head", small.bert(**plain)), ("with heads", small(**in
 #
 # RoBERTa (S57, Liu et al. 2019) took next sentences out and lost nothing: in its tables some tasks
 # even gained. Its rows are runs of whole sentences. `MaskedTask(next_sentence=False)` makes such
-# rows, and `python -m tests.benchmarks.learning.recipes` measures each choice of this section in
-# small, over three seeds: of the hidden words of single texts dynamic masking gets about five
-# points more than static, leaving next sentences out about three, and sinusoids about seven.
+# rows, and `python -m tests.benchmarks.learning.recipes` measures what dynamic masking, next
+# sentences and sinusoids each are worth, in small and over three seeds.
 #
 # **中文导读** 语料是 Python 自带文档里的英文，约一百万字符；按字符数留出十分之一，整篇留出，
 # 各种计数表和词表也只从其余文档学。模型两块，八十多万参数，用第 3b 章的训练器训练。
 # 位置向量从第 6 章的正弦开始（之后照样学习），否则模型要花几千步才弄清谁挨着谁；
-# 动态掩码、不做下一句预测、正弦起点各值几个点，有脚本在三个种子上量过。
+# 动态掩码、下一句预测、正弦起点各有多大作用，可以用脚本在三个种子上量。
 # 对照都在同一批遮住的词、同一批句子对上计算：最常见词元、左邻表、两邻表；抛硬币、词重叠。
 # 猜词远胜左邻表，也胜过“两邻表”：语料这么小，手册里又总是同样的话，两邻表是很强的对手。
 # 在句子对上，这个小 BERT 没有胜过词重叠；但计数表只会回答这一个问题，

@@ -40,7 +40,7 @@ def hide(ask: Ask, batch: tuple[Any, ...]) -> None:
     ids, may, choose, fate, drawn, mask = batch
     selected = may & (choose < 0.15)
     fates = np.where(fate < 0.8, mask, np.where(fate < 0.9, drawn, ids))
-    truth = np.where(selected, fates, ids), np.where(selected, ids, IGNORED)
+    truth = np.where(selected, fates, ids)
     covered = selected & (fate < 0.8)
     edges = may & (choose <= 0.15)
     late = np.where(fate <= 0.8, mask, np.where(fate <= 0.9, drawn, ids))
@@ -66,7 +66,15 @@ def hide(ask: Ask, batch: tuple[Any, ...]) -> None:
         ),
         "with nothing hidden": ids,
     }
-    ask.expect("the array shown", shown, truth[0], 1e-9, mistakes)
+    ask.expect("the array shown", shown, truth, 1e-9, mistakes)
+    _labels(ask, batch, shown, labels)
+
+
+def _labels(ask: Ask, batch: tuple[Any, ...], shown: np.ndarray, labels: np.ndarray) -> None:
+    """The labels of `hide`: the true tokens at the selected places, −100 elsewhere."""
+    ids, may, choose, fate, _, _ = batch
+    selected, edges = may & (choose < 0.15), may & (choose <= 0.15)
+    covered = selected & (fate < 0.8)
     mistakes = {
         "when special tokens and padding are asked for: look at may": np.where(
             choose < 0.15, ids, IGNORED
@@ -82,7 +90,7 @@ def hide(ask: Ask, batch: tuple[Any, ...]) -> None:
         "when only [MASK] is asked for: all selected places are": np.where(covered, ids, IGNORED),
         "with ≤ in the place of <": np.where(edges, ids, IGNORED),
     }
-    ask.expect("the array labels", labels, truth[1], 1e-9, mistakes)
+    ask.expect("the array labels", labels, np.where(selected, ids, IGNORED), 1e-9, mistakes)
 
 
 @st.composite
