@@ -20,7 +20,9 @@ from tests.cli.folders import save_gpt
 from tinygrad_llm.cli import main
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("pretrain", "generate", "info")
+COMMANDS = ("pretrain", "generate", "finetune", "evaluate", "predict", "info")
+NEEDED = {"generate": ["--model", "x"], "evaluate": ["--model", "x", "--data", "y"]}
+NEEDED["predict"] = NEEDED["generate"]
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=str)
@@ -42,17 +44,23 @@ def test_wrong_usage_is_one_line_and_exit_code_2(words, capsys):
 
 def test_examples_in_the_help_are_understood(monkeypatch, capsys):
     ran = []
-    for name in ("pretrain", "generate"):
+    for name in COMMANDS[:-1]:
         module = import_module(f"tinygrad_llm.cli.{name}")
         monkeypatch.setattr(module, "run", lambda arguments: ran.append(arguments) or 0)
-    for words in ([], ["pretrain"], ["generate"]):
+    for words in ([], *([name] for name in COMMANDS)):
         main([*words, "--help"])
     text = capsys.readouterr().out.replace("\\\n", " ")
     examples = re.findall(r"^  tinygrad-llm (.*?)(?: < .*)?$", text, re.M)
-    assert len(examples) == 7
+    assert len(examples) == 17
     for example in examples:
         assert main(shlex.split(example)) == 0, example
-    assert len(ran) == 7
+    assert len(ran) == 17
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_every_command_has_a_row_in_the_readmes(readme):
+    rows = re.findall(r"^\| `tinygrad-llm (\w+)", (ROOT / readme).read_text("utf-8"), re.M)
+    assert sorted(rows) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +100,9 @@ def test_what_ends_a_command_has_its_exit_code(error, code, said, monkeypatch, c
     [
         ("pretrain", ["--batch-size", "--block-size"]),
         ("generate", ["--num-beams", "--num-return-sequences"]),
+        ("finetune", ["--batch-size", "--max-length"]),
+        ("evaluate", ["--batch-size"]),
+        ("predict", ["--batch-size"]),
     ],
 )
 def test_where_memory_ends_flags_to_lower_are_named(command, flags, monkeypatch, capsys):
@@ -99,7 +110,7 @@ def test_where_memory_ends_flags_to_lower_are_named(command, flags, monkeypatch,
         raise MemoryError
 
     monkeypatch.setattr(f"tinygrad_llm.cli.{command}.run", fail)
-    assert main([command, *(["--model", "x"] if command == "generate" else [])]) == 1
+    assert main([command, *NEEDED.get(command, [])]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1) and "not enough memory: lower" in err
     assert all(flag in err for flag in flags)

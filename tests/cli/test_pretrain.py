@@ -101,12 +101,25 @@ def test_the_shortest_rows_have_room_for_the_advice(texts, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("[CLS]The ")
 
 
-def test_the_advice_keeps_to_what_the_model_reads(texts, tmp_path, capsys):
-    first, out = save_gpt(tmp_path / "first", bos_token_id=1, eos_token_id=2), str(tmp_path / "out")
+@pytest.mark.parametrize(
+    ("tokens", "lacking", "end"),
+    [
+        ({"bos_token_id": 1, "eos_token_id": 2}, "bos_token", "'' --do-sample --max-new-tokens 64"),
+        ({}, "pad_token", "'' --do-sample --max-new-tokens 64"),
+        ({}, "bos_token", "TEXT --do-sample --max-new-tokens 32"),
+    ],
+    ids=["of the model", "of the tokenizer", "of neither"],
+)
+def test_the_advice_keeps_to_what_the_model_reads(tokens, lacking, end, texts, tmp_path, capsys):
+    """Without a token that begins a text there is no empty prompt."""
+    first, out = save_gpt(tmp_path / "first", **tokens), str(tmp_path / "out")
+    config = Path(first, "tokenizer_config.json")
+    said = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({k: v for k, v in said.items() if k != lacking}))
     begin = ["--model", "gpt", "--data", texts, "--out", out, "--init", first, "--steps", "1"]
     assert pretrain(*begin) == 0
     advice = capsys.readouterr().out.splitlines()[-1]
-    assert advice.endswith("--max-new-tokens 64")
+    assert advice.endswith(f" --prompt {end}")
     assert main(shlex.split(advice)[1:]) == 0
 
 

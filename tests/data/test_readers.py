@@ -245,11 +245,36 @@ def test_a_field_of_another_type_is_refused(file, kind, value):
     assert re.search(r"line 1: the field 'x' is .*, not .*; change it, or the type in", message)
 
 
+def test_a_field_may_be_of_one_of_several_types(file):
+    file.write_bytes(b'{"x": 1, "y": 1}\n{"x": "1", "y": 1.5}\n')
+    rows = read_jsonl(file, fields={"x": (str, int), "y": (int, float)})
+    assert rows == [{"x": 1, "y": 1}, {"x": "1", "y": 1.5}]
+    assert [type(row["y"]) for row in rows] == [int, float]  # where both may be, each stays
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("true", "True, a truth value, not a text or a whole number; change it"),
+        ("1.0", "1.0, a number, not a text or a whole number; change it"),
+        ("null", "None, null, not a text or a whole number; change it"),
+        ('" "', "empty; fill it in, or remove the row"),
+    ],
+)
+def test_a_field_of_none_of_several_types_is_refused(file, value, message):
+    said = refused(read_jsonl, file, f'{{"x": {value}}}'.encode(), fields={"x": (str, int)})
+    assert said == f", line 1: the field 'x' is {message}"
+
+
 def test_fields_are_names_or_types(file):
     with pytest.raises(TypeError, match=r"fields is the text 'text'; give a tuple, \('text',\)"):
         read_jsonl(file, fields="text")
     with pytest.raises(TypeError, match="field 'text': <class 'bytes'> is no JSON type; use str"):
         read_jsonl(file, fields={"text": bytes})
+    with pytest.raises(TypeError, match="field 'text': <class 'set'> is no JSON type; use str"):
+        read_jsonl(file, fields={"text": (str, set)})
+    with pytest.raises(TypeError, match="field 'text': None is no JSON type; use str"):
+        read_jsonl(file, fields={"text": ()})
 
 
 @st.composite

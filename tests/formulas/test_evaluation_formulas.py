@@ -1,4 +1,4 @@
-"""Tests of the formulas of evaluation: F57-F60, F69, F80; the library's metrics have them."""
+"""Tests of the formulas of evaluation: F57-F60, F67, F69, F80; the library has them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tinygrad_llm import Tensor, metrics, nn, training
 from tinygrad_llm import functional as F
+from tinygrad_llm.finetune.ensembles import mean_probabilities, negative_log_likelihood
 from tinygrad_llm.formulas import FORMS
 from tinygrad_llm.formulas.evaluation import (
     Counts,
@@ -68,6 +69,26 @@ def test_f60_macro_and_micro_are_two_numbers():
     y, predicted = np.array([0, 0, 0, 0, 1, 2]), np.array([0, 0, 0, 0, 2, 1])
     assert math.isclose(macro_f1(y, predicted, 3), 1 / 3)
     assert math.isclose(micro_f1(y, predicted, 3), 4 / 6)
+
+
+@pytest.mark.formula("F67")
+def test_f67_the_mean_is_of_probabilities(hold):
+    """One model is sure of the first class, three are fairly sure of the second."""
+    hold("F67")
+    Z = np.array([[[20.0, 0.0]], [[0.0, 2.0]], [[0.0, 2.0]], [[0.0, 2.0]]])
+    assert FORMS["F67"].corrected(Z)[0].round(3).tolist() == [0.339, 0.661]
+    assert FORMS["F67"].mistake(Z)[0].round(3).tolist() == [0.971, 0.029]
+
+
+@pytest.mark.formula("F67")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_f67_the_library_has_it_and_jensens_inequality(seed):
+    rng = np.random.default_rng(seed)
+    Z, y = rng.normal(0.0, 2.0, size=(5, 30, 4)), rng.integers(0, 4, size=30)
+    found, expected = mean_probabilities(Z), FORMS["F67"].corrected(Z)
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    alone = [negative_log_likelihood(mean_probabilities([z]), y) for z in Z]
+    assert negative_log_likelihood(found, y) < np.mean(alone) - 0.1
 
 
 @pytest.mark.formula("F69")

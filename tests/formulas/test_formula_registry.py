@@ -38,6 +38,7 @@ ATTENTION = {
     *(f"G{n:02}" for n in range(5, 10)),
 }
 PRETRAINING = {"F71", "F72", "F75", "F83", "F87", "G11", "G12"}
+TUNING = {"F63", "F67", "G17"}
 
 
 def test_catalogue_has_every_id_once_in_order():
@@ -70,8 +71,8 @@ def test_every_mark_names_an_id_with_forms():
 
 @pytest.mark.parametrize(
     "identifiers",
-    [FIRST, TRAINING, ATTENTION, PRETRAINING],
-    ids=["first", "training", "attention", "pretraining"],
+    [FIRST, TRAINING, ATTENTION, PRETRAINING, TUNING],
+    ids=["first", "training", "attention", "pretraining", "tuning"],
 )
 def test_what_is_taught_so_far_is_done(identifiers):
     done = {line[0] for line in rows(marked_tests()) if line[-1] == "done"}

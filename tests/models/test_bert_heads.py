@@ -247,3 +247,25 @@ def test_positions_of_any_integers(dtype):
     found = model(words, start_positions=small[0], end_positions=small[1])
     assert found.loss.item() == expected.loss.item()
     assert [count for _, count in found.parts] == [2, 1]
+
+
+def test_a_classifier_may_read_the_mean_of_the_states():
+    """Of tokens alone, and of no pooler: it has none."""
+    model = bert("BertForSequenceClassification", classifier_pooling="mean").eval()
+    assert not any("pooler" in name for name, _ in model.named_parameters())
+    mask = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
+    answer = model(ids(3, 6), mask)
+    states = model.bert(ids(3, 6), mask).last_hidden_state.numpy()
+    means = np.stack(
+        [states[0].mean(axis=0), states[1, :2].mean(axis=0), np.zeros_like(states[2, 0])]
+    )
+    expected = means @ model.classifier.weight.numpy() + model.classifier.bias.numpy()
+    np.testing.assert_allclose(answer.logits.numpy(), expected, rtol=0, atol=1e-12)
+    whole = model(ids(3, 6)).logits.numpy()
+    np.testing.assert_allclose(whole[0], expected[0], rtol=0, atol=1e-12)
+    short = model(ids(3, 6)[1:2, :2]).logits.numpy()
+    np.testing.assert_allclose(short[0], expected[1], rtol=0, atol=1e-12)
+    slopes = grad(model(ids(3, 6), mask, labels=[1, 0, 1]).loss, model.bert.embeddings.words.weight)
+    assert np.abs(slopes.numpy()).sum() > 0.0
+    with pytest.raises(ValueError, match="classifier_pooling"):
+        bert("BertForSequenceClassification", classifier_pooling="max")

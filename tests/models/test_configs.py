@@ -163,3 +163,20 @@ def test_rotary_positions_need_heads_of_pairs():
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_usual_values_are_allowed(config):
     assert type(config)(**asdict(config)) == config
+
+
+def test_names_of_classes():
+    config = models.BertConfig(num_labels=3, id2label={"2": "c", "0": "a", 1: "b"})
+    assert config.id2label == {0: "a", 1: "b", 2: "c"} and list(config.id2label) == [0, 1, 2]
+    assert replace(config, hidden_size=24).id2label == config.id2label
+    assert models.BertConfig(**asdict(config)) == config
+    for value in (["a", "b"], {0: "a", 1: 2}, "ab", {0: None, 1: "b"}):
+        said = refused(BERT, "id2label", value, TypeError)
+        assert "must be a dict of names by number" in said and len(said) < 150
+    wrong = ({}, {0: "a"}, {0: "a", 2: "b"}, {1: "a", 2: "b"}, {0: "a", 1: "b", 2: "c"})
+    for value in (*wrong, {-1: "a", 0: "b"}, dict(enumerate(map(str, range(10_000))))):
+        said = refused(BERT, "id2label", value, ValueError)
+        assert said.endswith("but num_labels is 2: name the classes 0 … 1") and len(said) < 170
+    said = refused(BERT, "id2label", {0: "a", 1: "a"}, ValueError)
+    assert "has 'a' twice" in said
+    assert "has the numbers 0, 0," in refused(BERT, "id2label", {0: "a", "0": "b"}, ValueError)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models.common import bert, gpt2, ids
-from tinygrad_llm import models
+from tinygrad_llm import models, nn
 from tinygrad_llm.files import load_safetensors, save_safetensors
 from tinygrad_llm.models import folders
 
@@ -143,6 +143,20 @@ def test_positions_that_do_not_fit_the_file_are_the_callers(positions, tmp_path)
     with pytest.raises(ValueError, match=r"GPT2Config: n_embd.* is odd") as caught:
         models.from_pretrained(tmp_path, positions=positions)
     assert "config.json" not in str(caught.value)
+
+
+def test_a_model_that_is_not_what_its_configuration_says_is_not_saved(tmp_path):
+    """More, less or other parameters: nothing is written, and one line names them."""
+    kind = "BertForSequenceClassification"
+    wider, more, less = (bert(kind, num_labels=3) for _ in range(3))
+    wider.classifier = nn.Linear(8, 4)
+    more.second = nn.Linear(2, 2)
+    less.bert.pooler = None
+    named = ("classifier.weight, classifier.bias", "second.weight", "bert.pooler.dense")
+    for changed, name in zip((wider, more, less), named):
+        with pytest.raises(ValueError, match=f"its config does not fit {name}") as told:
+            changed.save_pretrained(tmp_path / "new")
+        assert "\n" not in str(told.value) and not (tmp_path / "new").exists()
 
 
 def test_numbers_of_numpy_are_saved_as_plain_ones(tmp_path):

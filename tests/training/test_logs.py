@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 import pytest
 
+from tinygrad_llm.training import logs
 from tinygrad_llm.training.logs import RunLog
 
 
@@ -85,3 +87,14 @@ def test_a_row_keeps_to_the_columns_of_the_first(tmp_path):
     log.add("train", {"loss": 0.5, "step": 2, "more": 3})
     assert rows(tmp_path / "train.csv")[1] == {"step": "2", "loss": "0.5"}
     assert log.history[1]["more"] == 3
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(logs, "open", lambda *_, **__: Full(), raising=False)
+    with pytest.raises(OSError, match="No space left") as caught:
+        logs._append(tmp_path / "log.jsonl", "{}")
+    assert caught.value.filename == str(tmp_path / "log.jsonl")

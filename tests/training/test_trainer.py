@@ -244,6 +244,37 @@ def test_before_the_first_step_it_says_what_to_expect(capsys):
     assert "7 steps" in out
 
 
+def test_the_last_words_fit_a_terminal(capsys):
+    class Stop(Callback):
+        def on_step_end(self, trainer):
+            trainer.stop("the limit of what was to be seen is reached")
+
+    settings = {"load_best_model_at_end": True, "eval_steps": 1, "disable_tqdm": True}
+    run = trainer(callbacks=[Stop()], max_steps=3, quiet=False, **settings)
+    run.train()
+    said = capsys.readouterr().out.partition("1 step, ")[2]
+    lines = said.splitlines()
+    assert 2 <= len(lines) <= 4 and all(line[:2] == "  " for line in lines[1:])
+    assert max(map(len, ("1 step, " + said).splitlines())) <= 80
+    words = "stopped: the limit of what was to be seen is reached; weights of step 1 "
+    assert f"; {words}taken back (eval_loss " in " ".join(said.split())
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_quiet_run_says_nothing_when_it_is_stopped(quiet, capsys):
+    class Press(Callback):
+        def on_step_end(self, trainer):
+            signal.raise_signal(signal.SIGINT)
+
+    run = trainer(callbacks=[Press()], max_steps=5, quiet=quiet, disable_tqdm=True)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert run.state.step == 1
+    out, err = capsys.readouterr()
+    assert (out == "", err == "") == (quiet, quiet)
+    assert ("stopping after this step; Ctrl-C again stops at once\n" in err) != quiet
+
+
 def test_quiet_says_nothing(capsys):
     trainer(max_steps=3).train()
     assert capsys.readouterr() == ("", "")

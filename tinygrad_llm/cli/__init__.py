@@ -1,4 +1,4 @@
-"""Floor 10: the command `tinygrad-llm`, which trains models and writes texts with them."""
+"""Floor 10: the command `tinygrad-llm`: it trains models, writes texts and labels them."""
 
 from tinygrad_llm.cli.command import main
 

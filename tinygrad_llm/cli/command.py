@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tinygrad_llm.cli import generate, info, pretrain
+from tinygrad_llm.cli import evaluate, finetune, generate, info, predict, pretrain
 from tinygrad_llm.cli.parsers import Parser
 
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
@@ -17,9 +17,17 @@ FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 EXPECTED = (ValueError, TypeError, OSError, FloatingPointError, MemoryError)
 """Errors whose message says what is wrong and what mends it; others are bugs, with a traceback."""
 
+COMMANDS = (pretrain, generate, finetune, evaluate, predict, info)
+"""In the order of the help."""
+
 EPILOG = """A first model, from texts that come with Python, and what it writes:
   tinygrad-llm pretrain --model gpt --data english --out first --steps 300
-  tinygrad-llm generate --model first --prompt "The" --max-new-tokens 100"""
+  tinygrad-llm generate --model first --prompt "The" --max-new-tokens 100
+
+A classifier, from rows with a text, a tab and a label, and what it says:
+  tinygrad-llm finetune --model tiny --train rows.tsv --out judge
+  tinygrad-llm predict --model judge --text "What a day!"
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,11 +68,12 @@ def _told(arguments: argparse.Namespace) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="tinygrad-llm",
-        description="Train language models on your own texts, and write with them.",
+        description="Train language models on your own texts, write with them, and let them label\n"
+        "texts.",
         epilog=EPILOG,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (pretrain, generate, info):
+    for command in COMMANDS:
         command.add_parser(commands)
     return parser
 

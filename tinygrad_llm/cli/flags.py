@@ -19,10 +19,13 @@ Sections = Mapping[str, Mapping[str, str]]
 """Headings of the help, and below each some fields with what is said of them: "FOLDER: words", or
 "gpt|bert: words", or words alone where a number or a name is to be given."""
 
-_NO_WORDS = ("init", "resume")
+_NO_WORDS = ("init", "resume", "merge")
 """Names of fields that nobody writes but for the field, though they have no underscore."""
 
-_OURS = ("generate", "split_documents", "CausalTask", "MaskedTask", "SingleTexts", "PairsAndTexts")
+_OURS = (
+    *("generate", "split_documents", "CausalTask", "MaskedTask", "SingleTexts", "PairsAndTexts"),
+    *("LoRA", "add_lora", "encode", "features"),
+)
 """Names in Python before what they refuse; of a command nobody knows them."""
 
 _SAID = {"True": "true", "False": "false", "None": "not given"}
@@ -33,11 +36,14 @@ _PYTHON = re.compile(
 )
 """Those of them that are values, not names of folders."""
 
+_ROW = re.compile(r", line \d+: ")
+"""Of a message on a row of a file, whose values are no options."""
+
 _SHOWN = {int: "N", float: "X", str: "NAME"}
 """What stands for a value in the help."""
 
 
-def add_flags(parser: Parser, settings: type, sections: Sections, **numbers: int) -> None:
+def add_flags(parser: Parser, settings: type, sections: Sections, **numbers: float) -> None:
     """A flag for each field that the sections name; "{few}" in them is one of the numbers."""
     known = {field.name: field for field in fields(settings)}
     hints = get_type_hints(settings)
@@ -113,8 +119,11 @@ def in_flags(message: str, settings: type) -> str:
     message = re.sub(rf"\b({switches})=True\b", lambda m: flag(m[1]), message)
     message = re.sub(rf"\b({names})=(?=\S)", lambda m: f"{flag(m[1])} ", message)
     message = re.sub(rf"(?<![-\w/\\])({names})(?![\w/\\]|\.\w)", _underscored, message)
-    message = re.sub(_PYTHON, lambda m: f"{m[1]} {_SAID[m[2]]}", message)
-    return re.sub(rf"^({names})\b", lambda m: flag(m[1]), message)
+    if not _ROW.search(message):
+        message = re.sub(_PYTHON, lambda m: f"{m[1]} {_SAID[m[2]]}", message)
+    message = re.sub(rf"\banother ({names})$", lambda m: f"another {flag(m[1])}", message)
+    first = rf"^((?:--resume: )?)({names})(?![-\w/\\]|\.\w|, line )"
+    return re.sub(first, lambda m: f"{m[1]}{flag(m[2])}", message)
 
 
 def _off(switch: Field) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from tinygrad_llm.cli.checks import check_device, decoded
 from tinygrad_llm.cli.flags import add_flags, errors_in_flags, given, make
 from tinygrad_llm.cli.parsers import Parser
 
@@ -94,20 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_device(parser: Parser, device: str) -> None:
-    """End, as for wrong usage, where there is no such device."""
-    from tinygrad_llm.tensor import Tensor
-
-    try:
-        Tensor(0.0, device=device)
-    except (ValueError, RuntimeError) as error:
-        parser.refuse(f"--device: {error}")
-
-
 def _prompts(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """The prompt, or those of standard input; before each where it stands, if there are several."""
     if arguments.prompt is not None:
-        yield "", _decoded(arguments.prompt)
+        yield "", decoded("--prompt", arguments.prompt)
         return
     if sys.stdin.isatty():
         ends = "one a line" if arguments.lines else "then Ctrl-D at the beginning of a line"
@@ -128,15 +118,3 @@ def _typed() -> Iterator[str]:
     for number, line in enumerate(sys.stdin):
         text = line.removesuffix("\n").removesuffix("\r")
         yield text if number else text.removeprefix("\ufeff")
-
-
-def _decoded(prompt: str) -> str:
-    """The text whose bytes were typed: in a POSIX locale Python keeps those beyond ASCII apart."""
-    try:
-        prompt.encode("utf-8")
-    except UnicodeEncodeError:
-        try:
-            return os.fsencode(prompt).decode("utf-8")
-        except UnicodeError as error:
-            raise ValueError(f"--prompt is not UTF-8: {error}; convert it") from error
-    return prompt

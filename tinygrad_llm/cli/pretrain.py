@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import shlex
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from tinygrad_llm.cli.checks import check_device, check_names
 from tinygrad_llm.cli.flags import (
     add_flags,
     errors_in_flags,
@@ -18,11 +18,8 @@ from tinygrad_llm.cli.flags import (
     make,
     warnings_in_flags,
 )
-from tinygrad_llm.cli.generate import check_device
-from tinygrad_llm.cli.parsers import CONTROL, Parser
-
-OPTIONS = "options.json"
-"""What a run writes first: its options."""
+from tinygrad_llm.cli.going_on import command, saved_options
+from tinygrad_llm.cli.parsers import Parser
 
 SECTIONS = {
     "what, from what, and where to": {
@@ -117,30 +114,15 @@ def run(arguments: argparse.Namespace) -> int:
     from tinygrad_llm.pretrain import PretrainOptions, pretrain
 
     values = given(arguments, PretrainOptions)
-    options = make(arguments.parser, PretrainOptions, {**_saved(values), **values})
+    saved = saved_options(values, PretrainOptions)
+    options = make(arguments.parser, PretrainOptions, {**saved, **values})
     _check_given(arguments.parser, options, values)
     check_device(arguments.parser, options.device)
-    again = _command("pretrain", "--out", options.out, "--resume")
+    again = command("pretrain", "--out", options.out, "--resume")
     with errors_in_flags(PretrainOptions), warnings_in_flags(PretrainOptions):
         done = pretrain(options, resumed_by=again)
     print(f"\n{results(options.model, done.metrics, done.baselines)}\n\n{_next(options)}")
     return 0
-
-
-def _saved(values: dict[str, Any]) -> dict[str, Any]:
-    """With --resume, the options of the run in --out; what is wrong there, `pretrain` says."""
-    if not values.get("resume") or "out" not in values:
-        return {}
-    from tinygrad_llm.pretrain import PretrainOptions
-
-    path = Path(values["out"], OPTIONS)
-    try:
-        found = json.loads(path.read_text("utf-8"))["options"]
-        return PretrainOptions(**found).to_dict()
-    except FileNotFoundError as error:
-        raise ValueError(f"{values['out']} has no run to go on with: leave --resume out") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is of no run of ours, or broken: give another --out") from error
 
 
 def _check_given(parser: Parser, options: Any, values: dict[str, Any]) -> None:
@@ -148,13 +130,8 @@ def _check_given(parser: Parser, options: Any, values: dict[str, Any]) -> None:
     they change nothing, are for a GPT."""
     from tinygrad_llm.pretrain.options import OF_BERT
 
-    for name in ("data", "out", "tokenizer", "init"):
-        try:
-            str(getattr(options, name)).encode("utf-8")
-        except UnicodeEncodeError:
-            parser.refuse(f"the name after {flag(name)} is not UTF-8: give it another name")
-    if options.out.startswith("-") or CONTROL.search(options.out):
-        parser.refuse("--out begins with - or has control characters in it: give another name")
+    named = ("data", "out", "tokenizer", "init")
+    check_names(parser, {flag(name): getattr(options, name) for name in named})
     for name in OF_BERT:
         if options.model == "gpt" and name in values:
             parser.refuse(f"{flag(name)} is of a BERT alone: leave it out")
@@ -164,18 +141,25 @@ def _next(options: Any) -> str:
     """Where the model is, and what can be done with it."""
     said = f"The model is in {options.out},\nits curves are in {Path(options.out, 'curves.png')}."
     if options.model == "bert":
+        line = command("finetune", "--model", options.out, "--train", "FILE", "--out", "FOLDER")
+        tune = f"Tune it to texts with labels:\n  {line}"
         program = indent(FILL_IN.format(out=options.out), "  ")
-        return f"{said}\nLet it fill in a word, in Python:\n{program}"
-    tokens = str(min(100, _most_tokens(options.out)))
-    words = ("--prompt", "", "--do-sample", "--max-new-tokens", tokens)
-    return f"{said}\nLet it write:\n  {_command('generate', '--model', options.out, *words)}"
+        return f"{said}\n{tune}\nLet it fill in a word, in Python:\n{program}"
+    alone, most = _begins_by_itself(options.out), _most_tokens(options.out)
+    tokens = int(min(100, most if alone else most / 2))  # the prompt has some as well
+    words = ("--prompt", "" if alone else "TEXT", "--do-sample", "--max-new-tokens", str(tokens))
+    return f"{said}\nLet it write:\n  {command('generate', '--model', options.out, *words)}"
+
+
+def _begins_by_itself(folder: str) -> bool:
+    """Whether a token begins a text, so that nothing has to be given to go on from."""
+    from tinygrad_llm.tokenizers import Tokenizer
+
+    said = json.loads(Path(folder, "config.json").read_text("utf-8"))
+    return (said["bos_token_id"], Tokenizer.from_pretrained(folder).bos_token_id) != (None, None)
 
 
 def _most_tokens(folder: str) -> float:
     """How many tokens the GPT of a folder reads; only learned positions have an end."""
     said = json.loads(Path(folder, "config.json").read_text("utf-8"))
     return said["n_positions"] if said["positions"] == "learned" else math.inf
-
-
-def _command(*words: str) -> str:
-    return f"tinygrad-llm {shlex.join(words)}"

@@ -22,6 +22,9 @@ from tinygrad_llm.data.lines import BadRow, Faults, FilePath, decode, raw_lines
 
 _T = TypeVar("_T")
 
+Kinds = type | tuple[type, ...]
+"""The type that a field has, or those that it may have."""
+
 _KINDS = {
     str: "a text",
     int: "a whole number",
@@ -77,13 +80,14 @@ def read_labelled(path: FilePath, separator: str = "\t") -> Rows:
 
 
 def read_jsonl(
-    path: FilePath, fields: Sequence[str] | Mapping[str, type] = ("text", "label")
+    path: FilePath, fields: Sequence[str] | Mapping[str, Kinds] = ("text", "label")
 ) -> list[dict[str, Any]]:
     """The objects of a JSON lines file, one a line, with all that they hold.
 
     fields: names of the fields that every row has and that are texts with something in them; or a
         mapping from names to types, {"text": str, "label": int}, of str, int, float, bool, list
-        and dict. A float may be written as a whole number. Other fields are not looked at.
+        and dict, or to a tuple of those that it may have, {"label": (str, int)}. A float may be
+        written as a whole number. Other fields are not looked at.
     Raises ValueError, naming the line, for what is not one JSON object (NaN and Infinity are no
     JSON), half of a surrogate pair, a key that stands there twice, a number beyond a float64 or of
     over 100 digits, a field that is missing, empty or of another type; else as the module says.
@@ -166,20 +170,24 @@ def _split_row(line: str, separator: str) -> tuple[str, str]:
     return text, label.strip()
 
 
-def _checked_fields(fields: Sequence[str] | Mapping[str, type]) -> dict[str, type]:
-    """The type of each field that a row must have."""
+def _checked_fields(
+    fields: Sequence[str] | Mapping[str, Kinds],
+) -> dict[str, tuple[type, ...]]:
+    """The types that each field that a row must have may be of."""
     if isinstance(fields, str):
         raise TypeError(f"read_jsonl: fields is the text {fields!r}; give a tuple, ({fields!r},)")
-    kinds: dict[str, type] = dict.fromkeys(fields, str)
-    if isinstance(fields, Mapping):
-        kinds.update(fields)
-    for name, kind in kinds.items():
-        if kind not in _KINDS:
-            raise TypeError(f"read_jsonl: field {name!r}: {kind!r} is no JSON type; use str")
+    given: Mapping[str, Kinds] = (
+        fields if isinstance(fields, Mapping) else dict.fromkeys(fields, str)
+    )
+    kinds = {name: kind if isinstance(kind, tuple) else (kind,) for name, kind in given.items()}
+    for name, each in kinds.items():
+        for kind in each or (None,):
+            if kind not in _KINDS:
+                raise TypeError(f"read_jsonl: field {name!r}: {kind!r} is no JSON type; use str")
     return kinds
 
 
-def _parse_row(line: str, kinds: dict[str, type]) -> dict[str, Any]:
+def _parse_row(line: str, kinds: dict[str, tuple[type, ...]]) -> dict[str, Any]:
     """A strict JSON object with the fields of these types."""
     try:
         row = json.loads(
@@ -200,17 +208,19 @@ def _parse_row(line: str, kinds: dict[str, type]) -> dict[str, Any]:
     return row | {name: _field(row, name, kind) for name, kind in kinds.items()}
 
 
-def _field(row: dict[str, Any], name: str, kind: type) -> Any:
-    """The value of a field that must be there, with this type."""
+def _field(row: dict[str, Any], name: str, kinds: tuple[type, ...]) -> Any:
+    """The value of a field that must be there, with one of these types."""
     if name not in row:
         shown = ", ".join(map(repr, list(row)[:8])) or "none"
         raise BadRow(f"the field {name!r} is missing; add it (the fields are: {shown})")
     value: Any = row[name]
-    if kind is float and type(value) is int:
+    if type(value) is int and float in kinds and int not in kinds:
         return float(value)
-    if type(value) is not kind:  # True is an int to isinstance
-        is_what = f"{reprlib.repr(value)}, {_KINDS[type(value)]}, not {_KINDS[kind]}"
-        raise BadRow(f"the field {name!r} is {is_what}; change it, or the type in `fields`")
+    if type(value) not in kinds:  # True is an int to isinstance
+        wanted = " or ".join(_KINDS[kind] for kind in kinds)
+        is_what = f"{reprlib.repr(value)}, {_KINDS[type(value)]}, not {wanted}"
+        mend = "change it" if len(kinds) > 1 else "change it, or the type in `fields`"
+        raise BadRow(f"the field {name!r} is {is_what}; {mend}")
     if isinstance(value, str) and not value.strip():
         raise BadRow(f"the field {name!r} is empty; fill it in, or remove the row")
     return value

@@ -29,6 +29,7 @@ from tinygrad_llm.formulas import (
     pretraining,
     regularization,
     schedules,
+    tuning,
 )
 from tinygrad_llm.formulas.catalogue import CATALOGUE, Entry, Verdict
 from tinygrad_llm.formulas.numeric import numeric_gradient, numeric_gradients, relative_error
@@ -82,4 +83,5 @@ __all__ = [
     "regularization",
     "relative_error",
     "schedules",
+    "tuning",
 ]

@@ -227,6 +227,9 @@ _PLACES = {
     "metrics.f1_score": "F60",
     "metrics.perplexity": "G11",
     "training.Trainer": "F66 F68 F69",
+    "finetune.LoRALinear": "G17",
+    "finetune.freezing.head_only": "F63",
+    "finetune.ensembles.mean_probabilities": "F67",
     "models.MLP": "F02 F21 F26 F44",
 }
 """Which public name, below `tinygrad_llm`, uses which formulas."""

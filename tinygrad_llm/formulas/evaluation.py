@@ -1,4 +1,4 @@
-"""Forms about what predictions are worth: F57-F60, F69, F80.
+"""Forms about what predictions are worth: F57-F60, F67, F69, F80.
 
 Labels and predictions are arrays (N,) of class numbers; where there are two classes, 1 is the
 positive one. TP, FP, FN, TN count true and false positives and negatives.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_llm.formulas.neuron import sigmoid
+from tinygrad_llm.formulas.neuron import sigmoid, softmax
 from tinygrad_llm.formulas.numeric import Array
 from tinygrad_llm.formulas.registry import Outcome, Question, case, formula
 
@@ -114,6 +114,26 @@ def named_classes_printed(Z: Array) -> Array:
     return np.round(sigmoid(Z))
 
 
+@formula("F67", "corrected")
+def mixture(Z: Array) -> Array:
+    """F67: p̄ = 1/M · Σₘ softmax(zₘ), the mean of what M models hold to be probable.
+
+    −log is convex, so that the negative log-likelihood of p̄ is at most the mean of theirs (Jensen).
+    Z (M, N, K) logits -> (N, K).
+    """
+    return np.mean(softmax(Z), axis=0)
+
+
+@formula("F67", "mistake")
+def mixture_of_logits(Z: Array) -> Array:
+    """F67 mistaken: softmax(1/M · Σₘ zₘ).
+
+    "Averages the outputs" is all that is said, and a network's outputs are its logits. But their
+    size is how sure a model is: the surest of them speaks for all. Z (M, N, K) -> (N, K).
+    """
+    return softmax(np.mean(Z, axis=0))
+
+
 class Counts(NamedTuple):
     """How many rows are true and false positives, false and true negatives."""
 
@@ -172,6 +192,17 @@ def _class_question(opposed: bool, rng: np.random.Generator) -> Question:
     return Question(np.stack([ahead * 1.0, ~ahead * 1.0], axis=1), lambda form: form(Z))
 
 
+def _drawn_model_question(alike: bool, rng: np.random.Generator) -> Question:
+    """Counted: each of M models drew 60 times from its probabilities, which are its own shares; a
+    share of all draws together is the chance of a class when a model is drawn first. Logits are
+    known but for a number added to each row. If `alike`, the models hold the same probable."""
+    models, rows, classes = 3, 4, int(rng.integers(2, 5))
+    draws = 1.0 + rng.multinomial(60 - classes, rng.dirichlet(np.ones(classes), (models, rows)))
+    draws = np.broadcast_to(draws[:1], draws.shape) if alike else draws
+    Z = np.log(draws) + rng.normal(size=(models, rows, 1))
+    return Question(draws.sum(axis=0) / (60 * models), lambda form: form(Z))
+
+
 case("F57", "drawn counts", Outcome.AGREES)(partial(_share_question, 1.0))
 case("F80", "drawn counts", Outcome.AGREES)(partial(_share_question, 100.0))
 case("F58", "drawn counts", Outcome.AGREES)(partial(_positives_question, False))
@@ -183,5 +214,7 @@ case("F59", "nothing positive", Outcome.NOT_FINITE)(partial(_empty_question, Cou
 case("F60", "precision above recall", Outcome.DIFFERS)(partial(_f1_question, False))
 case("F60", "precision and recall equal", Outcome.AGREES)(partial(_f1_question, True))
 case("F60", "nothing found", None)(partial(_empty_question, Counts(0, 2, 3, 4)))
+case("F67", "models that differ", Outcome.DIFFERS)(partial(_drawn_model_question, False))
+case("F67", "models that agree", Outcome.AGREES)(partial(_drawn_model_question, True))
 case("F69", "drawn logits", Outcome.DIFFERS)(partial(_class_question, False))
 case("F69", "logits of opposite signs", Outcome.AGREES)(partial(_class_question, True))

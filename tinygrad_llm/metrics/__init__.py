@@ -9,15 +9,24 @@ from tinygrad_llm.metrics.classes import (
     precision_score,
     recall_score,
 )
-from tinygrad_llm.metrics.intervals import Interval, wilson_interval
+from tinygrad_llm.metrics.intervals import (
+    Interval,
+    Mean,
+    mean_over_rows,
+    mean_over_seeds,
+    wilson_interval,
+)
 from tinygrad_llm.metrics.language import perplexity
 
 __all__ = [
     "Interval",
+    "Mean",
     "accuracy_score",
     "classification_report",
     "confusion_matrix",
     "f1_score",
+    "mean_over_rows",
+    "mean_over_seeds",
     "perplexity",
     "precision_recall_fscore_support",
     "precision_score",

@@ -20,6 +20,7 @@ from tinygrad_llm.models.checks import (
     check_positive,
     check_probabilities,
     check_sizes,
+    class_names,
 )
 from tinygrad_llm.models.folders import PretrainedModel
 from tinygrad_llm.models.outputs import EncoderOutput, integers
@@ -28,6 +29,8 @@ from tinygrad_llm.tensor import Tensor
 
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
 
+POOLINGS = ("cls", "mean")
+
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2},
     "mini": {"num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4},
@@ -35,6 +38,9 @@ PRESETS: dict[str, dict[str, int]] = {
 }
 """Sizes by name, with 4·D hidden units; all else is as in `BertConfig`."""
 
+
+LOUDER = 2.0
+"""The amplitude of positions that begin as sinusoids, as a multiple of the words' deviation."""
 
 SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
@@ -53,6 +59,10 @@ class BertConfig:
     of the maps; classifier_dropout: before a classifier, hidden_dropout_prob if None.
     max_position_embeddings: the longest text. pad_token_id: its row in the embedding begins as 0
     and gets no gradient as an input. num_labels, problem_type: of classifiers, see `bert_heads`.
+    id2label: the names of the classes by their numbers, {0: "sports", 1: "science"}, numbers as
+    texts too, as JSON has them; they are then num_labels many.
+    classifier_pooling: what a classifier of texts reads: "cls", the pooler, or "mean", the mean of
+    the last states of a text, with no pooler; as ModernBERT's configuration calls it.
     gradient_checkpointing: less memory for more time, see `nn.TransformerEncoder`.
     Raises ValueError or TypeError that names the field: sizes are integers from 1 on,
     num_attention_heads divides hidden_size, initializer_range and layer_norm_eps are above 0, and
@@ -75,6 +85,8 @@ class BertConfig:
     classifier_dropout: float | None = None
     num_labels: int = 2
     problem_type: str | None = None
+    id2label: dict[int, str] | None = None
+    classifier_pooling: str = "cls"
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -89,15 +101,22 @@ class BertConfig:
             check_probabilities(self, "classifier_dropout")
         if self.problem_type is not None:
             check_choice(self, "problem_type", PROBLEMS)
+        check_choice(self, "classifier_pooling", POOLINGS)
+        if self.id2label is not None:
+            object.__setattr__(self, "id2label", class_names(self))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> BertConfig:
         """A known size, "tiny", "mini" (Turc et al. 2019) or "base", with changes by name.
 
-        With the pooler "base" has 109,482,240 parameters. Raises ValueError for another name.
+        With the pooler "base" has 109,482,240 parameters. Weights of narrower ones begin larger,
+        so that the sums in which they stand are as large as BERT-base's. Raises ValueError for
+        another name.
         """
         sizes = {**PRESETS[one_of("BertConfig: preset", name, tuple(PRESETS))], **changes}
-        return cls(**{"intermediate_size": 4 * sizes["hidden_size"], **sizes})
+        width = sizes["hidden_size"]
+        usual = {"intermediate_size": 4 * width, "initializer_range": 0.02 * (768 / width) ** 0.5}
+        return cls(**{**usual, **sizes})
 
 
 class BertEmbeddings(nn.Module):
@@ -163,6 +182,13 @@ class BertModel(PretrainedModel, config=BertConfig, family="bert"):
         )
         self.pooler = BertPooler(config) if add_pooling_layer else None
         initialize(self, config)
+
+    def begin_positions(self) -> None:
+        """Let the positions, which are learned, begin as sinusoids (where the width is even): from
+        drawn ones a small model takes thousands of steps to find out who is beside whom."""
+        if self.config.hidden_size % 2 == 0:
+            scale = LOUDER * self.config.initializer_range
+            self.embeddings.positions.begin_as_sinusoids(scale)
 
     def forward(
         self,

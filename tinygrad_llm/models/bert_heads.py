@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_llm import functional as F
 from tinygrad_llm import nn
-from tinygrad_llm.backend.devices import namespace
+from tinygrad_llm.backend.devices import namespace, put
 from tinygrad_llm.models.bert import BertConfig, BertModel, initialize
 from tinygrad_llm.models.checks import ACTIVATIONS
 from tinygrad_llm.models.folders import PretrainedModel
@@ -17,6 +17,7 @@ from tinygrad_llm.models.outputs import (
     IGNORED,
     ClassifierOutput,
     Counted,
+    EncoderOutput,
     LanguageModelOutput,
     PretrainingOutput,
     QuestionAnsweringOutput,
@@ -97,7 +98,10 @@ class _WithBert(PretrainedModel, config=BertConfig, family="bert"):
 
     def __init__(self, config: BertConfig | None = None):
         self.config = config = config or BertConfig()
-        self.bert = BertModel(config, add_pooling_layer=self.pooled)
+        self.bert = BertModel(config, add_pooling_layer=self._reads_pooler())
+
+    def _reads_pooler(self) -> bool:
+        return self.pooled
 
     def _dense(self, outputs: int) -> nn.Linear:
         layer = nn.Linear(self.config.hidden_size, outputs)
@@ -219,7 +223,8 @@ class BertForNextSentencePrediction(_WithBert):
 
 
 class BertForSequenceClassification(_WithBert):
-    """BERT with a classifier, or a regression, of whole texts on its pooler.
+    """BERT with a classifier, or a regression, of whole texts on its pooler, or on the mean of its
+    last states where config.classifier_pooling is "mean".
 
     config.problem_type says which; where it is None, one label is a regression, integer labels are
     classes, and others are several labels at once.
@@ -249,11 +254,25 @@ class BertForSequenceClassification(_WithBert):
         """
         asked = output_attentions, output_hidden_states
         found = self.bert(input_ids, attention_mask, token_type_ids, None, *asked)
-        logits = self.classifier(self.dropout(found.pooler_output))
-        loss = None if labels is None else self._loss(logits, labels)
+        logits = self.classifier(self.dropout(self.summary_of(found, attention_mask)))
+        loss = None if labels is None else self.loss_of(logits, labels)
         return ClassifierOutput(logits, loss, found.hidden_states, found.attentions)
 
-    def _loss(self, logits: Tensor, labels: Any) -> Tensor:
+    def summary_of(self, found: EncoderOutput, attention_mask: Any = None) -> Tensor:
+        """What the classifier reads of each text (B, D), from the body's answer: the pooler's
+        output, or the mean of the states of what the mask (B, T) says is a token."""
+        if found.pooler_output is not None:
+            return found.pooler_output
+        states = found.last_hidden_state
+        if attention_mask is None:
+            return states.mean(axis=1)
+        mask = integers(attention_mask)
+        counts = mask.sum(axis=1, keepdims=True).clip(1)
+        shares = put((mask / counts).astype(states.dtype), states.device)
+        return (Tensor(shares[:, None]) @ states)[:, 0]
+
+    def loss_of(self, logits: Tensor, labels: Any) -> Tensor:
+        """The loss of logits (B, num_labels), as config.problem_type says; labels as for a call."""
         labels = integers(labels)
         problem = self.config.problem_type or self._problem(labels)
         if problem == "single_label_classification":
@@ -265,6 +284,9 @@ class BertForSequenceClassification(_WithBert):
         of = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
         logits = full(logits)
         return of(logits, labels.astype(logits.dtype))
+
+    def _reads_pooler(self) -> bool:
+        return self.config.classifier_pooling == "cls"
 
     def _problem(self, labels: Any) -> str:
         if self.config.num_labels == 1:

@@ -90,6 +90,25 @@ def check_choice(config: Any, name: str, known: Iterable[str]) -> None:
     one_of(_field(config, name), getattr(config, name), tuple(known))
 
 
+def class_names(config: Any) -> dict[int, str]:
+    """id2label in the order of its numbers, 0 … num_labels − 1, each with a name of its own."""
+    field, found = _field(config, "id2label"), config.id2label
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise TypeError(f"{field} must be a dict of names by number, not {found!r:.60}")
+    named = {str(number): name for number, name in found.items()}
+    numbers = [str(number) for number in range(len(found))]
+    if len(found) != config.num_labels or set(named) != set(numbers):
+        raise ValueError(
+            f"{field} has the numbers {', '.join(map(str, found)):.60}, but num_labels is "
+            f"{config.num_labels}: name the classes 0 … {config.num_labels - 1}"
+        )
+    names = [named[number] for number in numbers]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{field} has {twice!r:.60} twice: give each class a name of its own")
+    return dict(enumerate(names))
+
+
 def _given(config: Any, names: Sequence[str], optional: Sequence[str]) -> list[str]:
     """All names, but of `optional` those alone whose fields are not None."""
     return [*names, *(name for name in optional if getattr(config, name) is not None)]

@@ -66,15 +66,34 @@ class PretrainedModel(nn.Module):
         """Write the model into a folder, which is made where it is missing: config.json, with the
         class as "architectures", and model.safetensors. Each is replaced whole or not at all.
 
-        Raises NotADirectoryError where `folder` is a file, else OSError as `atomic_write`.
+        Raises ValueError, before anything is written, for a model of other parameters than its
+        configuration says, as one with LoRA, which could not be read again; NotADirectoryError
+        where `folder` is a file, else OSError as `atomic_write`.
         """
+        _check_readable(self)
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(f"{folder} is a file; give the name of a folder")
         folder.mkdir(parents=True, exist_ok=True)
         nn.save_weights(self, folder / WEIGHTS)
+        self.save_config(folder)
+
+    def save_config(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json alone into a folder that is there, whole or not at all. Raises OSError
+        as `atomic_write`."""
         said = {"model_type": self.family, "architectures": [type(self).__name__]}
-        write_json(folder / CONFIG, {**said, **_plain(asdict(self.config))})
+        write_json(Path(folder) / CONFIG, {**said, **_plain(asdict(self.config))})
+
+    @classmethod
+    def config_of(cls, folder: str | os.PathLike[str]) -> Any:
+        """The configuration in a folder of this class or one of its family; no weights are read,
+        and no model is made.
+
+        Raises as `from_pretrained` for the folder and its config.json, whose sizes may be anything.
+        """
+        path = Path(folder) / CONFIG
+        found = _read_config(path)
+        return _made_config(path, _class_of(path, found, cls), found)
 
     @classmethod
     def from_pretrained(cls: type[Model], folder: str | os.PathLike[str], **changes: Any) -> Model:
@@ -253,6 +272,20 @@ def _check_shapes(
         raise ValueError(
             f"{weights} does not fit {config.name}, which says {cls.__name__}: {'; '.join(parts)}; "
             "save the model again"
+        )
+
+
+def _check_readable(model: PretrainedModel) -> None:
+    """Refuse a model whose folder `from_pretrained` would refuse."""
+    cls = type(model)
+    own = {name: p.shape for name, p in model.named_parameters()}
+    made = _shapes(cls, model.config, f"{cls.__name__}.save_pretrained")
+    other = [name for name in {**own, **made} if own.get(name) != made.get(name)]
+    if other:
+        raise ValueError(
+            f"{cls.__name__}.save_pretrained: its config does not fit {_first(other, 2)}, so that "
+            "the folder could not be read again: with LoRA call merge_lora(model) first, or "
+            "save_adapter(model, folder); else give the model the config that it was changed to"
         )
 
 

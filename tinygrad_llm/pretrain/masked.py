@@ -31,9 +31,6 @@ Sums = dict[str, tuple[float, int]]
 AT_ONCE = 64
 """Rows that are masked at one time to measure the baselines."""
 
-LOUDER = 2.0
-"""The amplitude of positions at first, as a multiple of the words' deviation."""
-
 MOST_PAIRS = 4096
 """Pairs from which the overlap of words is learnt; it has one number to find."""
 
@@ -221,15 +218,12 @@ class MaskedTask:
         """A BertForPreTraining, or without next sentences a BertForMaskedLM, of a known size, with
         drawn weights, for this tokenizer and max_length; changes are those of `BertConfig.preset`.
 
-        Its positions, which are learned, begin as sinusoids (where the width is even): from drawn
-        ones a small model takes thousands of steps to find out who is beside whom.
+        Its positions begin as sinusoids (`BertModel.begin_positions`).
         """
         ours = {"vocab_size": len(self.tokenizer), "max_position_embeddings": self.max_length}
         ours["pad_token_id"] = self.tokenizer.pad_token_id
         model = model_class(self.next_sentence)(BertConfig.preset(preset, **{**ours, **changes}))
-        config = model.config
-        if config.hidden_size % 2 == 0:
-            model.bert.embeddings.positions.begin_as_sinusoids(LOUDER * config.initializer_range)
+        model.bert.begin_positions()
         return model
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from tinygrad_llm.models.gpt2 import PRESETS
 from tinygrad_llm.pretrain.causal import SHORTEST_ROW
 from tinygrad_llm.pretrain.texts import check_unit
+from tinygrad_llm.training.settings import device as check_device
+from tinygrad_llm.training.settings import number, one_of, switch, whole
 
 MODELS = ("gpt", "bert")
 TRAINED = ("characters", "bpe", "wordpiece")
@@ -17,9 +19,6 @@ TRAINED = ("characters", "bpe", "wordpiece")
 
 LEAST_BPE = {"gpt": 258, "bert": 261}
 """A byte-level vocabulary has 256 bytes beside the special tokens."""
-
-MOST = 2**31 - 1
-"""The largest whole number that an option may be."""
 
 DROPOUTS = {
     "gpt": ("resid_pdrop", "embd_pdrop", "attn_pdrop"),
@@ -113,30 +112,27 @@ class PretrainOptions:
                 continue
             elif not isinstance(value, str) or not value:
                 raise TypeError(f"{name} is {value!r}; give a name")
-        _one_of("model", self.model, MODELS)
+        one_of("model", self.model, MODELS)
         if self.preset is not None:
-            _one_of("preset", self.preset, tuple(PRESETS))
+            one_of("preset", self.preset, tuple(PRESETS))
         for name in ("whole_word", "next_sentence", "resume", "gradient_checkpointing"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is {getattr(self, name)!r}; give True or False")
-        kind, _, number = str(self.device).partition(":")
-        if kind not in ("cpu", "cuda") or (number and (kind == "cpu" or not number.isdecimal())):
-            raise ValueError(f"device is {self.device!r}; give 'cpu', 'cuda' or 'cuda:<number>'")
+            switch(name, getattr(self, name))
+        check_device(self.device)
 
     def _check_numbers(self) -> None:
         least = {"block_size": SHORTEST_ROW, "seed": 0}
         for name in ("batch_size", "steps", "seed", "gradient_accumulation_steps"):
-            _whole(name, getattr(self, name), least.get(name, 1))
+            whole(name, getattr(self, name), least.get(name, 1))
         for name in ("vocab_size", "block_size", "save_steps", "eval_steps"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), least.get(name, 1))
-        _number("learning_rate", self.learning_rate, 0.0, math.inf, low_too=False)
-        _number("warmup", self.warmup, 0.0, 1.0)
-        _number("weight_decay", self.weight_decay, 0.0, math.inf)
-        _number("valid_share", self.valid_share, 0.0, 1.0, low_too=False)
-        _number("mlm_probability", self.mlm_probability, 0.0, 1.0, low_too=False)
+                whole(name, getattr(self, name), least.get(name, 1))
+        number("learning_rate", self.learning_rate, 0.0, math.inf, low_too=False)
+        number("warmup", self.warmup, 0.0, 1.0)
+        number("weight_decay", self.weight_decay, 0.0, math.inf)
+        number("valid_share", self.valid_share, 0.0, 1.0, low_too=False)
+        number("mlm_probability", self.mlm_probability, 0.0, 1.0, low_too=False)
         if self.dropout is not None:
-            _number("dropout", self.dropout, 0.0, 1.0)
+            number("dropout", self.dropout, 0.0, 1.0)
 
     def _check_start(self) -> None:
         """The model and the tokenizer come from init, or are made."""
@@ -176,27 +172,3 @@ class PretrainOptions:
     def to_dict(self) -> dict[str, Any]:
         """All options, ready for JSON."""
         return asdict(self)
-
-
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} is {value!r}; give one of {', '.join(known)}")
-
-
-def _whole(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; give a whole number from {least}")
-    if value < least:
-        raise ValueError(f"{name} is {value}; give a whole number from {least}")
-    if value > MOST:
-        raise ValueError(f"{name} is above {MOST}; give a whole number from {least} to {MOST}")
-
-
-def _number(name: str, value: Any, low: float, high: float, low_too: bool = True) -> None:
-    """A finite number from low to below high."""
-    said = f"a number {'from' if low_too else 'above'} {low:g}"
-    said += f" and below {high:g}" if high < math.inf else ""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; give {said}")
-    if not (low <= value < high) or (value == low and not low_too):
-        raise ValueError(f"{name} is {value}; give {said}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +21,8 @@ from tinygrad_llm.pretrain.parts import (
 )
 from tinygrad_llm.pretrain.picture import draw
 from tinygrad_llm.pretrain.texts import read_documents, split_documents
-from tinygrad_llm.training import Trainer, TrainingArguments
-from tinygrad_llm.training.checkpoints import checkpoints, sweep
+from tinygrad_llm.training import Trainer, TrainingArguments, runs
+from tinygrad_llm.training.checkpoints import sweep
 from tinygrad_llm.training.folder import has_run
 
 CURVES = "curves.png"
@@ -71,7 +69,7 @@ def pretrain(
     model = make_model(options, task, initial)
     trainer = Trainer(model, arguments(options, quiet), **task.trainer_arguments())
     folder = Path(options.out)
-    with folders.alone_in(folder):
+    with runs.alone_in(folder):
         folders.check_folder(options)  # once more: a run may have begun there meanwhile
         if saved is None:
             folders.begin(folder, options, documents, initial, model)
@@ -80,22 +78,9 @@ def pretrain(
         if not quiet:
             print(about(parts, task, options.data), flush=True)
         trainer.resumed_by = ""  # said by this, wherever Ctrl-C comes
-        with _saying_how_to_go_on(folder, "" if quiet else resumed_by):
+        with runs.saying_how_to_go_on(folder, "" if quiet else resumed_by):
             trainer.train(resume_from_checkpoint=has_run(folder))
             return _finish(trainer, model, folder, task)
-
-
-@contextmanager
-def _saying_how_to_go_on(folder: Path, resumed_by: str) -> Iterator[None]:
-    """After Ctrl-C and a polite kill, and where there is a checkpoint after a failure from outside,
-    such as a full disk."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, OSError, MemoryError) as error:
-        asked = isinstance(error, (KeyboardInterrupt, SystemExit))
-        if resumed_by and (asked or checkpoints(folder)):
-            print(f"go on with\n  {resumed_by}", flush=True)
-        raise
 
 
 def arguments(options: PretrainOptions, quiet: bool = False) -> TrainingArguments:

@@ -40,7 +40,8 @@ class Estimate(NamedTuple):
             f"  weights {shown_bytes(self.weights)}, gradients {shown_bytes(self.gradients)}, "
             f"optimizer {shown_bytes(self.moments)},\n"
             f"  activations {shown_bytes(self.activations)} a batch\n"
-            f"{batches:,} batches of about {self.seconds * 1e3:.3g} ms: about "
+            f"{batches:,} batch{'' if batches == 1 else 'es'} of about "
+            f"{self.seconds * 1e3:.3g} ms: about "
             f"{shown_seconds(self.seconds * batches)}, updates and evaluations besides"
         )
 

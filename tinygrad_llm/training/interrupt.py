@@ -11,16 +11,17 @@ from typing import Any
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed, or SIGTERM came."""
+    """Whether Ctrl-C was pressed, or SIGTERM came. quiet: nothing is printed then."""
 
-    def __init__(self) -> None:
-        self.asked = 0
+    def __init__(self, quiet: bool = False) -> None:
+        self.asked, self.quiet = 0, quiet
 
     def __call__(self, number: int, frame: Any) -> None:
         if self.asked:  # the second time: at once
             self.leave()
         self.asked = number
-        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+        if not self.quiet:
+            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
 
     def leave(self) -> None:
         """End as the signal would have."""
@@ -30,13 +31,13 @@ class Interrupt:
 
 
 @contextmanager
-def on_ctrl_c() -> Iterator[Interrupt]:
-    """Within the block the first Ctrl-C or SIGTERM only sets `asked`.
+def on_ctrl_c(quiet: bool = False) -> Iterator[Interrupt]:
+    """Within the block the first Ctrl-C or SIGTERM only sets `asked`, and says so unless quiet.
 
     Nothing changes elsewhere than in the main thread, and for a signal that is ignored or handled
     outside Python.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(quiet)
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):

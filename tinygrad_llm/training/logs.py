@@ -101,8 +101,11 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def _append(path: Path, text: str) -> None:
-    with open(path, "a", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:  # a full disk does not say which file it had no room for
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _header(path: Path) -> list[str] | None:

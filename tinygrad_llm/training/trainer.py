@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,9 @@ from tinygrad_llm.training.interrupt import Interrupt, on_ctrl_c
 from tinygrad_llm.training.resume import check_saveable, chosen, resume, save, weights_of
 from tinygrad_llm.training.state import TrainerState
 from tinygrad_llm.training.steps import Step, Stepper, make_optimizer, make_schedule
+
+COLUMNS = 80
+"""Of a terminal."""
 
 
 class TrainOutput(NamedTuple):
@@ -142,7 +146,8 @@ class Trainer(Evaluator):
         self._tell("on_train_begin")
         try:
             # What is not finite is looked for, and told in an error: no warnings before it.
-            with on_ctrl_c() as interrupt, np.errstate(over="ignore", invalid="ignore"):
+            quiet = self.args.quiet
+            with on_ctrl_c(quiet) as interrupt, np.errstate(over="ignore", invalid="ignore"):
                 self._loop(interrupt)
         finally:
             self._tell("on_train_end")
@@ -314,13 +319,15 @@ class Trainer(Evaluator):
         return TrainOutput(state.step, loss, metrics)
 
     def _last_words(self, seconds: float, loss: float) -> str:
+        """How far it went, and what the weights are; folded for a terminal."""
         state = self.state
-        text = f"{state.step} steps, {seconds:.3g} s, mean loss {loss:.4g}"
+        steps = f"{state.step} step{'' if state.step == 1 else 's'}"
+        text = f"{steps}, {seconds:.3g} s, mean loss {loss:.4g}"
         text += f"; stopped: {state.stopped}" if state.stopped else ""
         if self.args.wants_best and state.best_step is not None:
             name, value = self.args.best_metric, state.best_value
             text += f"; weights of step {state.best_step} taken back ({name} {value:.4g})"
-        return text
+        return textwrap.fill(text, COLUMNS, subsequent_indent="  ")
 
     def _take_best(self) -> None:
         """The best weights into the model; where there are none any more, the last ones stay."""
