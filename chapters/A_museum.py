@@ -27,6 +27,7 @@
 # %%
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 
@@ -466,12 +467,40 @@ lesson.claim("clue", "other text: shares more", seen["mended"][1], above=bar, sc
 lesson.claim("F72", "F72: pairs that do not follow", apart, above=("mended", 0.0), scale="share")
 
 # %% [markdown]
-# ## 8 · What they have in common (它们的共同点)
+# ## 8 · Twenty-four printed programs (二十四段印出来的程序)
 #
-# Six mistakes, and in each the code is right about something: the loss is a cross-entropy, the mask
-# has the right shape, the labels are the text. What is wrong is *which* numbers meet. No shape test
-# and no falling **loss** (损失) can see that. Four questions would have found all six, before a day
-# of training:
+# The documents that the course grew out of print programs: C03 to C26, from reading a file to the
+# result that is shown at the end. None of them runs as it stands. Most stop with an error, and that
+# is soon mended; then the silent mistake behind it is at work. Each has a page of its own in
+# `chapters/museum/listings/`, with the most instructive of its mistakes, and in the text those that
+# stop with an error. Below is what the check says of the published form; the mended form passes.
+#
+# Take any three, and before you open the page: what would the check have to ask?
+#
+# **中文导读** 课程所依据的文档里印有二十四段程序（C03 到 C26），没有一段能原样运行。
+# 多数一运行就报错，改掉报错以后，藏在后面的静默错误才开始起作用。每一段在
+# `chapters/museum/listings/` 里都有一页：最值得学的那个错误、查出它的检验、改正的写法。
+# 下表是检验对原写法说的话。任选三条，先别打开那一页：如果由你来写检验，该问什么？
+
+# %%
+lesson.heading("8 · Twenty-four printed programs")
+listings = museum.listing_pages()
+heard = {each.name[:3].upper(): each.complaint(each.broken) for each in listings}
+rows = [[name, shorten(words, 68, placeholder=" …")] for name, words in heard.items()]
+lesson.table(["listing", "its check says"], rows)
+caught = sum(bool(words) for words in heard.values())
+passed = sum(not each.complaint(each.mended) for each in listings)
+lesson.say(f"{caught} of {len(listings)} fail as they were published, {passed} pass when mended.")
+bar = ("mended that fail", len(listings) - passed)
+lesson.claim("listings", "listings that fail", caught, above=bar, scale="count")
+
+# %% [markdown]
+# ## 9 · What they have in common (它们的共同点)
+#
+# Six mistakes of the first pages, and in each the code is right about something: the loss is a
+# cross-entropy, the mask has the right shape, the labels are the text. What is wrong is *which*
+# numbers meet. No shape test and no falling **loss** (损失) can see that. Four questions would have
+# found all six, before a day of training:
 #
 # 1. Where does the gradient go, and where must it not?
 # 2. What must not change the result, and does it not?
@@ -487,7 +516,7 @@ lesson.claim("F72", "F72: pairs that do not follow", apart, above=("mended", 0.0
 # 亲眼看二十行抽出来的数据：标签说的是真的吗？下次写程序时，先问这四个问题。
 
 # %%
-lesson.heading("8 · What they have in common")
+lesson.heading("9 · What they have in common")
 rows = [[title, "red" if red else "green", "green" if not green else "red"]
         for title, (red, green) in said.items()]  # fmt: skip
 lesson.table(["page", "broken", "mended"], rows)
