@@ -175,6 +175,23 @@ def place(file: Path, line: int) -> str:
     return f"{file.name}, line {line}: {linecache.getline(str(file), line).strip()}"
 
 
+def assume_told_apart(truth: Any, mistakes: Mapping[str, Any]) -> None:
+    """Draw again where two mistakes give the same: the wrong one of them would be named."""
+    from hypothesis import assume
+
+    right = _key(truth)
+    wrong = [key for each in mistakes.values() if (key := _key(each)) != right]
+    assume(len(set(wrong)) == len(wrong))
+
+
+def _key(value: Any) -> tuple[Any, ...]:
+    """The same for arrays that are the same up to rounding."""
+    array = np.asarray(value, dtype=float)
+    rounded = np.round(array.ravel(), 6) + 0.0  # −0 + 0 = 0
+    rounded[np.isnan(rounded)] = np.nan  # a NaN may have a sign
+    return array.shape, rounded.tobytes()
+
+
 CLEARLY = 100.0
 """How many times nearer than the truth a mistake must lie to what came out, to be named."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,21 +9,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from chapters.checks import Ask, exercise
+from chapters.checks import Ask, assume_told_apart, exercise
 
 LOGITS = [0.0, 1.0, -1.0, 2.0, 0.7, -0.3, 1.6, 3.1, -2.2]
-
-
-def assume_told_apart(truth: Any, mistakes: Mapping[str, Any]) -> None:
-    """Draw again where two mistakes give the same: the wrong one of them would be named."""
-    wrong = [key for each in mistakes.values() if (key := _key(each)) != _key(truth)]
-    assume(len(set(wrong)) == len(wrong))
-
-
-def _key(value: Any) -> tuple[Any, ...]:
-    """The same for arrays that are the same up to rounding."""
-    array = np.asarray(value, dtype=float)
-    return array.shape, *np.nan_to_num(np.round(array, 6), nan=-0.5).ravel().tolist()
 
 
 @st.composite
