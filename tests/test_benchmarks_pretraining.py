@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.learning import linear, probe, recipes
+from tests.benchmarks.learning import probe, recipes
 from tinygrad_llm import manual_seed, models
 from tinygrad_llm.tokenizers import WordPieceTokenizer
+from tinygrad_llm.training.baselines import linear
 
 ANIMALS, TOOLS = "猫狗牛羊马", "刀锯锤钳斧"
 
@@ -32,83 +33,6 @@ def files(tmp_path):
         file.write_text(text, encoding="utf-8")
         found.append(str(file))
     return found
-
-
-# Logistic regression, and intervals
-
-
-@pytest.fixture
-def clouds():
-    """Three clouds of points that overlap (90, 4), and which each is of."""
-    rng = np.random.default_rng(3)
-    y = np.repeat(np.arange(3), 30)
-    return rng.normal(size=(90, 4)) + 1.5 * np.eye(3, 4)[y], y
-
-
-def test_every_penalty_has_the_least_of_its_own_objective(clouds):
-    x, y = clouds
-    penalties = np.array([0.03, 0.3])
-    weight, bias = linear.minimize(x, y, 3, penalties, steps=600)
-    for w, b, penalty in zip(weight, bias, penalties):
-
-        def objective(flat, penalty=penalty):
-            scores = x @ flat[:12].reshape(4, 3) + flat[12:]
-            scores = scores - scores.max(axis=1, keepdims=True)
-            nats = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(90), y]
-            return nats.mean() + 0.5 * penalty * (flat[:12] ** 2).sum()
-
-        found = np.concatenate([w.reshape(-1), b])
-        slope = [(objective(found + h) - objective(found - h)) / 2e-4 for h in 1e-4 * np.eye(15)]
-        # The objective is convex: where it is flat it is least.
-        assert np.abs(slope).max() < 1e-3 and objective(found) < objective(np.zeros(15)) - 0.01
-
-
-@pytest.mark.parametrize("rows", [90, 300])
-def test_fit_takes_the_largest_of_the_best_penalties_on_rows_held_out(monkeypatch, rows):
-    x = np.eye(3, dtype=np.float32)[np.arange(rows) % 3]
-    asked, good = [], np.array([False, True, True, False])
-
-    def stub(x, y, classes, penalties):
-        asked.append((len(x), list(penalties)))
-        sign = np.where(good, 1.0, -1.0) if len(penalties) == 4 else np.ones(1)
-        return sign[:, None, None] * np.eye(3), np.zeros((len(penalties), 3))
-
-    monkeypatch.setattr(linear, "minimize", stub)
-    found = linear.fit(x, np.arange(rows) % 3, 3, 0)
-    assert found.penalty == linear.PENALTIES[2] and np.array_equal(found.weight, np.eye(3))
-    folds = 5 if rows == 90 else 1
-    tried = [(rows * 4 // 5, list(linear.PENALTIES))] * folds
-    assert asked == [*tried, (rows, [linear.PENALTIES[2]])]
-
-
-def test_fit_learns_and_the_same_seed_gives_the_same(clouds):
-    x, y = clouds
-    a, b = linear.fit(x, y, 3, 5), linear.fit(x, y, 3, 5)
-    assert (a.predict(x) == y).mean() > 0.7
-    assert np.array_equal(a.weight, b.weight) and a.penalty == b.penalty
-
-
-def test_features_are_standardized_by_the_rows_that_are_learnt():
-    learned, test = linear.standardized(np.array([[1.0, 7.0], [3.0, 7.0]]), np.array([[5.0, 8.0]]))
-    assert learned.tolist() == [[-1.0, 0.0], [1.0, 0.0]] and test.tolist() == [[3.0, 1.0]]
-
-
-def test_an_interval_covers_other_seeds_and_other_rows():
-    right = np.array([[1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]])
-    found = linear.interval(right)
-    by_row = np.std([1.0, 0.5, 0.0, 1.0], ddof=1) / 2
-    by_seed = np.std([0.75, 0.5], ddof=1) / np.sqrt(2) * 12.71
-    assert found.mean == 0.625 and found.half == pytest.approx(np.hypot(1.96 * by_row, by_seed))
-    alone = linear.interval(right[:1])
-    assert alone.half == pytest.approx(1.96 * np.std(right[0], ddof=1) / 2)
-
-
-def test_a_mean_of_seeds_has_students_interval():
-    found = linear.mean_of_seeds(np.array([1.0, 2.0, 3.0]))
-    assert found.mean == 2.0 and found.half == pytest.approx(4.30 / np.sqrt(3))
-    assert linear.mean_of_seeds(np.arange(20.0)).half == pytest.approx(
-        2.093 * np.std(np.arange(20), ddof=1) / np.sqrt(20), rel=0.01
-    )
 
 
 # The probe
@@ -149,6 +73,15 @@ def test_the_pooler_stands_only_where_there_is_one(bert):
     assert set(probe.states(model, tokenizer, ["猫"], "")) == {"mean", "[CLS]"}
 
 
+def test_features_are_standardized_by_the_rows_that_are_learnt(monkeypatch):
+    found = [{"mean": np.array([[1.0, 7.0], [3.0, 7.0]])}, {"mean": np.array([[5.0, 7.0]])}]
+    monkeypatch.setattr(probe, "states", lambda *given: found.pop(0))
+    (features,) = probe.of_bert("drawn", None, None, part(("a", 0), ("b", 1)), part(("c", 0)))
+    assert features.name == "drawn, mean"
+    assert features.learned.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
+    assert features.test.tolist() == [[3.0, 0.0]]
+
+
 def part(*rows):
     return probe.Part([text for text, _ in rows], np.array([y for _, y in rows]))
 
@@ -170,12 +103,22 @@ def test_the_majority_is_that_of_the_labels_that_are_drawn():
     assert list(right) == [10] and right[10].tolist() == [[1.0, 0.0]]
 
 
+def test_differences_are_of_the_same_draws_and_texts():
+    said = {"pretrained, mean": "1110", "random weights, mean": "0110", "bag of characters": "1110"}
+    right = {name: {100: np.array([list(row)]).astype(float)} for name, row in said.items()}
+    *lines, note = probe.table(right, dict.fromkeys(said, 2.0)).splitlines()
+    cells = [line.split()[-3:] for line in lines[-2:]]
+    assert cells == [["25.0", "±", "49.0"], ["0.0", "±", "0.0"]]  # 49 = 100·1.96·0.5/√4
+    assert lines[-3].split()[-4:] == ["75.0", "±", "49.0", "2"]
+    assert "over 1 draws of labels" in note
+
+
 def test_probe_pretrains_measures_and_goes_on(files, tmp_path, capsys, monkeypatch):
-    small = {"preset": "tiny", "batch_size": 8, "block_size": 8}
+    small = {"batch_size": 8, "block_size": 8}
     monkeypatch.setattr(probe, "RECIPE", probe.RECIPE | small)
     monkeypatch.setattr(linear, "minimize", partial(linear.minimize, steps=20))
     words = [*files, "--model", str(tmp_path / "made"), "--seeds", "2", "--pretrain-steps", "3"]
-    assert probe.main(words) == 0
+    assert probe.main([*words, "--preset", "tiny"]) == 0
     out = capsys.readouterr().out
     assert "160 texts to learn from, 60 to test on" in out and "2 classes" in out
     assert "pretrained 3 steps of 8" in out and "left neighbour" in out and "unigram" in out
@@ -185,7 +128,7 @@ def test_probe_pretrains_measures_and_goes_on(files, tmp_path, capsys, monkeypat
     assert "pretrained, mean − random weights, mean" in out and "100 labels" in out
     before = (tmp_path / "made" / "model.safetensors").read_bytes()
     texts = [row for row, _ in titles(160, 1)]
-    assert "pretrained 3 steps" in probe.pretrained(tmp_path / "made", texts, 3, 0), "nothing left"
+    assert "pretrained 3 steps" in probe.pretrained(tmp_path / "made", texts, "tiny", 3, 0)
     assert (tmp_path / "made" / "model.safetensors").read_bytes() == before
 
 
@@ -210,6 +153,7 @@ def test_only_the_training_texts_are_pretrained_on(files, tmp_path, monkeypatch)
         (None, "a\tx\n", "none"),
         ("a\tx\n" * 99, "a\tx\n", "99 texts are fewer than 100"),
         ("a\tx\n" * 100, "a\ty\n", "class 'y' is not in"),
+        ("a\tx\n" * 100, "a\tx\n", "1 texts are fewer than 2"),
         ("a\n" * 100, "a\tx\n", "train.tsv"),
     ],
 )

@@ -20,10 +20,10 @@ import numpy as np
 from chapters import options, text
 from tests.benchmarks import commands
 from tests.benchmarks.environment import facts, in_words
-from tests.benchmarks.learning import linear
 from tinygrad_llm import manual_seed, nn
 from tinygrad_llm.data.pretraining import MaskedLanguageCollator
 from tinygrad_llm.data.pretraining.masking import IGNORED
+from tinygrad_llm.metrics import Mean, mean_over_seeds
 from tinygrad_llm.nn import evaluating
 from tinygrad_llm.pretrain import MaskedTask, read_documents, split_documents
 from tinygrad_llm.pretrain.scores import right_guesses
@@ -189,7 +189,7 @@ def table(runs: dict[Recipe, list[Run]], tasks: Tasks) -> str:
 def _cells(found: list[Run]) -> list[str]:
     """± are 95 % intervals of the mean over seeds."""
     columns = [column for column in zip(*found) if column[0] is not None]
-    means = [linear.mean_of_seeds(np.array(column)) for column in columns]
+    means = [mean_over_seeds(np.array(column)) for column in columns]
     return [_shown(mean) for mean in means] + [""] * (3 - len(means))
 
 
@@ -205,13 +205,13 @@ def effects(runs: dict[Recipe, list[Run]]) -> str:
     }
     lines = []
     for name, sign in signs.items():
-        mean = linear.mean_of_seeds(np.array(sign) @ right / 2)
+        mean = mean_over_seeds(np.array(sign) @ right / 2)
         lines.append(f"{name}: {100 * mean.mean:+.2f} ± {100 * mean.half:.2f} points")
     note = f"± 95 % intervals of the mean over {right.shape[1]} seeds"
     return "\n".join([*lines, note])
 
 
-def _shown(value: linear.Mean) -> str:
+def _shown(value: Mean) -> str:
     return f"{100 * value.mean:.1f} ± {100 * value.half:.1f}"
 
 
