@@ -133,9 +133,13 @@ class Engines(RuleBasedStateMachine):
         return data.draw(st.sampled_from(fitting[-3:] if recent else fitting))
 
     def add(self, tensor, jet, *of):
-        """Keep a value unless it grows too large to compare."""
+        """Keep a value unless it grows too large to compare. What shares memory in one engine does
+        in the other, or a change in place would reach other values there."""
         self.clock += 1
         assert tensor.shape == jet.v.shape
+        for value in self.values:
+            together = np.shares_memory(jet.v, value.jet.v)
+            assert np.shares_memory(tensor.data, value.tensor.data) == together
         parts = [part for part in (jet.v, jet.J, jet.H) if part is not None]
         if max(np.abs(part).max() for part in parts) < 50:
             taped = tensor.requires_grad
@@ -255,7 +259,9 @@ class Engines(RuleBasedStateMachine):
             assert np.allclose(J, 0, atol=1e-9)
         g = found[0] if found[0] is not None else Tensor(np.zeros(shape))
         of = Value(x.tensor, x.jet, perhaps=x.surely | x.perhaps)
-        self.add(g, Jet(value, J, None), of)
+        laid_out = np.empty_like(g.data)  # whether `reshape` copies hangs on it
+        laid_out[...] = value
+        self.add(g, Jet(laid_out, J, None), of)
 
     def teardown(self):
         """At the end, one more backward from each of the last values."""
