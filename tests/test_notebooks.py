@@ -156,7 +156,7 @@ def test_notebooks_that_are_amiss_are_named_and_not_stored(small):
     ],
 )
 def test_no_output_shows_the_machine(shown, fault):
-    picture = {"image/png": "/tmp/" + "A" * 50, "text/plain": shown}
+    picture = {"image/png": "/home/" + "A" * 50, "text/plain": shown}
     for output in (
         nbformat.v4.new_output("stream", name="stdout", text=f"fine\n{shown}\n"),
         nbformat.v4.new_output("execute_result", data=picture, execution_count=1),

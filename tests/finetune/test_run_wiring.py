@@ -169,7 +169,7 @@ def test_the_usual_rate_is_that_of_the_method(given):
 
 
 def test_the_usual_epochs_are_those_of_the_rows_to_learn_from(given):
-    """48 rows by twos are 24 steps a round, and 25 rounds 600 steps; a fifth of them is waited."""
+    """48 rows by twos are 24 steps a round, and 25 rounds 600 steps; half of them is waited."""
     found = given(epochs=None, batch_size=2)
     assert found["arguments.num_train_epochs"] == 25.0
-    assert found["arguments.early_stopping_patience"] == 5
+    assert found["arguments.early_stopping_patience"] == 12

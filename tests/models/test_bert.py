@@ -173,10 +173,17 @@ def test_how_it_begins():
             wide = p.size > 1000
             assert p.data.std() == pytest.approx(0.88 * std, rel=0.05 if wide else 0.2), name
     assert not model.bert.embeddings.words.weight.data[0].any()
+
+
+def test_small_weights_begin_at_the_loss_of_knowing_nothing():
+    manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 64, "num_attention_heads": 4}
+    config = models.BertConfig.preset("tiny", initializer_range=0.02, **sizes)
     words = np.arange(100).reshape(2, 50)
-    output = model.eval()(words, labels=words, next_sentence_label=[0, 1])
-    assert output.mlm_loss.item() == pytest.approx(math.log(300), rel=0.03)
-    assert output.nsp_loss.item() == pytest.approx(math.log(2), rel=0.1)
+    model = models.BertForPreTraining(config).eval()
+    output = model(words, labels=words, next_sentence_label=[0, 1])
+    assert output.mlm_loss.item() == pytest.approx(math.log(300), rel=0.01)
+    assert output.nsp_loss.item() == pytest.approx(math.log(2), rel=0.02)
 
 
 def test_positions_may_begin_as_sinusoids():

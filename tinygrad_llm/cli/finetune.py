@@ -50,7 +50,7 @@ SECTIONS = {
         "warmup": "the share of the steps in which it rises; 0.1 without this",
         "weight_decay": "of the matrices; 0.01 without this",
         "patience": "epochs without a better result on the rows to choose by, after which it ends; "
-        "without this a fifth of all, at least 2",
+        "without this half of all, at least 3",
         "max_length": "tokens of a text, beyond which it is cut; without this {length}, or what "
         "the model can read",
         "dropout": "everywhere; without this what the model has, of a new one 0.2",

@@ -90,7 +90,7 @@ class FinetuneOptions:
     """Of the matrices; None: 0.01."""
     patience: int | None = None
     """Epochs without a better macro F1 (or squared error) on the validation rows after which the
-    run ends; the best weights are taken in any case. None: a fifth of the epochs, at least 2."""
+    run ends; the best weights are taken in any case. None: half of all epochs, at least 3."""
     max_length: int | None = None
     """Tokens of a text, special ones included, beyond which it is cut; None: 128, or the model's
     longest if that is less."""
@@ -170,7 +170,7 @@ class FinetuneOptions:
             self,
             learning_rate=self.learning_rate or rate * (WIDTH / max(width, NARROW)) ** power,
             epochs=epochs,
-            patience=self.patience or max(2, epochs // 5),
+            patience=self.patience or max(3, epochs // 2),
         )
 
     def _check_numbers(self) -> None:

@@ -30,9 +30,19 @@ class Case(NamedTuple):
 USUAL: dict[str, Any] = {"max_length": 32}
 """Settings that all cases have, unless they say otherwise."""
 
+CAREFUL: dict[str, Any] = {
+    "learning_rate": 3e-4,
+    "batch_size": 32,
+    "dropout": 0.3,
+    "epochs": 15,
+    "patience": 15,
+}
+"""For a model with drawn weights and many rows, chosen on seed 1: with the usual 1e-3 its answers
+for the rows to choose by are best after four to eight epochs, and then get worse."""
+
 CASES: dict[str, Case] = {
-    "scratch": Case({"model": "tiny", "epochs": 12, "patience": 12}),
-    "pretrained": Case({"dropout": 0.3, "patience": 8}),
+    "scratch": Case({"model": "tiny", **CAREFUL}),
+    "pretrained": Case({"dropout": 0.3}),
     "head": Case({"method": "head"}),
     "lora": Case({"method": "lora", "lora_targets": "all"}),
     "scratch 500": Case({"model": "tiny"}, 500, seeds=5),
