@@ -83,8 +83,8 @@ def test_every_case_is_measured_compared_and_kept(words, few, here, tmp_path, ca
     compared = [f"{a} − {b}:" for a, b in tuning.PAIRS[:-1]]  # there is no bag of 500 here
     assert [line.split(":")[0] + ":" for line in lines.splitlines()[:6]] == compared
     assert "head: the body's weights are those of the folder in 1 of 1 runs" in lines
-    change = float(lines.split("lora: merging changes logits by at most ")[1].split()[0])
-    assert 0.0 < change < 1e-5 and "(24 test rows, float32)" in lines
+    change = float(lines.split("lora: merging moves logits by at most ")[1].split()[0])
+    assert 0.0 < change < 1e-6 and "(24 rows, float32)" in lines
     kept = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert len(kept) == len(here) == 6
     by_case = {run["key"]["case"]: run for run in kept}
@@ -219,7 +219,7 @@ def test_what_is_proved():
     runs += [made("head", seed, "01", body_kept=kept) for seed, kept in enumerate((True, False))]
     assert tuning.proofs(runs) == [
         "head: the body's weights are those of the folder in 1 of 2 runs",
-        "lora: merging changes logits by at most 3.0e-06 (2 test rows, float32)",
+        "lora: merging moves logits by at most 3.0e-06 of the largest (2 rows, float32)",
     ]
 
 

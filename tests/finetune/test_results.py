@@ -15,6 +15,7 @@ from tinygrad_llm.finetune.results import (
     CONFUSION,
     CURVES,
     SCATTER,
+    _signed,
     compared,
     draw,
     one_line,
@@ -58,6 +59,10 @@ this model less bag of words, on the same rows:
   mse       -0.283, 95 % interval -0.332 to -0.236
   mae       -0.245, 95 % interval -0.283 to -0.209
   r         +0.116, 95 % interval +0.0927 to +0.141"""
+
+
+def test_a_difference_of_next_to_nothing_has_no_minus():
+    assert _signed("accuracy", -0.0004) == "+0.0" and _signed("mse", -0.0) == "+0"
 
 
 @pytest.mark.parametrize(("result", "text"), [(classes(), CLASSES), (numbers(), NUMBERS)])

@@ -29,6 +29,12 @@ from tinygrad_llm.finetune.rows import read_data, read_part
             "and 3 are needed; leave it out, or give more rows, or a file for each part",
         ),
         (
+            tsv([2, 3.5, 4, -1]),
+            ", line 4: the class '-1' has too few rows to hold parts out of them: 1 that differ, "
+            "and 3 are needed; leave it out, or give more rows, or a file for each part; if labels "
+            "are amounts, take the task regression",
+        ),
+        (
             tsv("aaaa") + "t\tb\n" * 9 + "u\tb\n",
             ", line 5: the class 'b' has too few rows to hold parts out of them: 2 that differ, ",
         ),

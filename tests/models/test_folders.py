@@ -178,6 +178,8 @@ def refused(folder, kind=(OSError, ValueError), load=models.from_pretrained):
 def test_what_is_missing_is_named(tmp_path):
     made = saved("BertModel", tmp_path / "a")
     assert "there is no folder" in refused(tmp_path / "none", FileNotFoundError)
+    (tmp_path / "rows.tsv").touch()
+    assert "rows.tsv is a file" in refused(tmp_path / "rows.tsv", NotADirectoryError)
     (tmp_path / "b").mkdir()
     assert "config.json is missing" in refused(tmp_path / "b", FileNotFoundError)
     (tmp_path / "a" / "model.safetensors").unlink()

@@ -138,7 +138,9 @@ def _aligned(lines: list[list[str]]) -> list[str]:
 
 def _signed(name: str, value: float) -> str:
     """A difference; of shares in points."""
-    return f"{100 * value:+.1f}" if name in OF_CLASSES else f"{value:+.3g}"
+    if name not in OF_CLASSES:
+        return f"{value + 0.0:+.3g}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"  # −0.0 and 0.0 are both +0.0
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> Any:

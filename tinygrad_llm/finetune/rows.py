@@ -281,10 +281,12 @@ def _check_enough(part: Part, names: tuple[str, ...], contents: Sequence[Any]) -
     for label, name in enumerate(names):
         if different[label] < _LEAST:
             line = part.lines[part.labels.tolist().index(label)]
+            numbers = all(_NUMBER.fullmatch(each) for each in names)
+            other = "; if labels are amounts, take the task regression" if numbers else ""
             raise ValueError(
                 f"{part.path}, line {line}: the class {reprlib.repr(name)} has too few rows to "
                 f"hold parts out of them: {different[label]} that differ, and {_LEAST} are "
-                f"needed; leave it out, or {_MORE}"
+                f"needed; leave it out, or {_MORE}{other}"
             )
 
 

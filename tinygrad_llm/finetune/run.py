@@ -40,24 +40,22 @@ def finetune(
     """Tune a model to labelled texts, choose by the validation rows, judge once by the test rows;
     all of it into the folder options.out.
 
-    There are then config.json with the names of the classes, model.safetensors (of LoRA its
-    adapter alone, unless merged) and the tokenizer, for `TextClassifier.from_pretrained`;
-    options.json, by which a run goes on; finetune.json, how texts are read; log.jsonl (also
-    train.csv and eval.csv) and the curves; test.json and test.safetensors, when the test rows were
-    read and what was said of them; the confusion matrix, or of numbers what was said against what
-    is true; results.json, all figures; and a README.md with them, beside the baselines'.
+    There are then the model (of LoRA its adapter alone, unless merged) and its tokenizer, for
+    `TextClassifier.from_pretrained`; what a run needs to go on; the log and its curves; when the
+    test rows were read, and what was said of them; the confusion matrix, or of numbers what was
+    said against what is true; and all figures beside the baselines', results.json and README.md.
     A run that was killed at any moment goes on with resume=True, and ends with the same bits as if
-    it had not been; one that has ended gives what it gave. Ctrl-C saves before it ends the run.
-    quiet: print nothing. resumed_by: how a run that was stopped goes on, for the reader.
+    it had not been; one that has ended gives what it gave. Ctrl-C saves first. quiet: print
+    nothing. resumed_by: how a run that was stopped goes on, for the reader.
 
     Raises what `read_data`, `start`, `encode` and `prepare` raise, `runs.begun` for `out`, and
     RuntimeError without such a device, all before `out` is touched; FloatingPointError for a loss
     that is not finite; BlockingIOError where a process is training in `out`; KeyboardInterrupt
     after Ctrl-C.
     """
-    saved = runs.begun(KIND, options)
-    data = read_data(options.train, options.valid, options.test, options.task, options.seed or 0)
-    manual_seed(options.seed or 0)
+    saved, seed = runs.begun(KIND, options), options.seed or 0
+    data = read_data(options.train, options.valid, options.test, options.task, seed)
+    manual_seed(seed)
     begun = start(options, data)
     said = _said(begun, data)
     _check_same(saved, options, said)
@@ -69,8 +67,7 @@ def finetune(
     folder = Path(options.out)
     with runs.alone_in(folder):
         runs.begun(KIND, options)  # once more: a run may have begun there meanwhile
-        before = finished(options, data)
-        if before is not None:
+        if (before := finished(options, data)) is not None:
             return before
         if saved is None:
             runs.begin(KIND, folder, options, **said)

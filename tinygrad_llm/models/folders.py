@@ -138,6 +138,8 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     """The object in a config.json."""
+    if path.parent.is_file():
+        raise NotADirectoryError(f"{path.parent} is a file: give the folder of a model")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent}: give the folder of a model")
     _check_file(path)

@@ -276,8 +276,9 @@ def proofs(runs: Sequence[Kept]) -> list[str]:
         merged = [run["merged"] for run in found if run["merged"] is not None]
         kept = [run["body_kept"] for run in found if run["body_kept"] is not None]
         if merged:
-            said = f"{min(COMPARED, len(found[0]['right']))} test rows, float32"
-            lines.append(f"{case}: merging changes logits by at most {max(merged):.1e} ({said})")
+            rows = min(COMPARED, len(found[0]["right"]))
+            said = f"{max(merged):.1e} of the largest ({rows} rows, float32)"
+            lines.append(f"{case}: merging moves logits by at most {said}")
         if kept:
             said = f"in {sum(kept)} of {len(kept)} runs"
             lines.append(f"{case}: the body's weights are those of the folder {said}")

@@ -56,14 +56,15 @@ def digits(right: np.ndarray) -> str:
 
 def merging_changes(options: FinetuneOptions, done: Finetuned) -> float:
     """The largest difference between a logit with the adapter beside the weights and one with both
-    in one matrix, as the folder is read, over the first test rows."""
+    in one matrix, as the folder is read, over the first test rows; as a share of the largest."""
     merged = TextClassifier.from_pretrained(done.folder)
     changes = {name: getattr(merged.model.config, name) for name in TUNED}
     model = with_head(bert_of(options.model), **changes)
     load_adapter(model, done.folder)
     apart = TextClassifier(model.eval(), merged.tokenizer, merged.max_length)
     texts = read_part(str(options.test), options.task, done.result.names).texts[:COMPARED]
-    return float(np.abs(merged.logits(texts) - apart.logits(texts)).max())
+    logits = apart.logits(texts)
+    return float(np.abs(merged.logits(texts) - logits).max() / np.abs(logits).max())
 
 
 def body_kept(options: FinetuneOptions, done: Finetuned) -> bool:
