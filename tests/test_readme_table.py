@@ -58,6 +58,9 @@ def space(tmp_path):
     known["gpt"] = names["models"].GPT2LMHeadModel(names["models"].GPT2Config(**sizes))
     known["model_folder"] = tmp_path / "model"
     known["gpt"].save_pretrained(known["model_folder"])
+    narrow = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = names["models"].BertConfig(vocab_size=5, intermediate_size=8, **narrow)
+    known["bert"] = names["models"].BertForSequenceClassification(config)
     known["optimizer"] = names["optim"].Adam(model.parameters())
     return names | known
 
