@@ -140,7 +140,7 @@ class Ask:
     def parts(self, result: Any, *names: str) -> tuple:
         """A result that must be a tuple with these parts."""
         if not isinstance(result, tuple):
-            self.fail(f"it returns a {type(result).__name__}, expected ({', '.join(names)})")
+            self.fail(f"it returns {type(result).__name__}, expected ({', '.join(names)})")
         if len(result) != len(names):
             self.fail(f"it returns {len(result)} values, expected ({', '.join(names)})")
         for name, part in zip(names, result):

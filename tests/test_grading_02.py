@@ -78,7 +78,7 @@ LINEAR = [
     (linear(db=lambda X, W, delta: delta.sum()), r"db has shape \(\), .* when everything is summ"),
     (in_place_linear, r"it changes its input: np.array\(\[\[.*\]\]\) has become"),
     (lambda X, W, delta: (delta @ W.T, X.T @ delta), r"2 values, expected \(dX, dW, db\)"),
-    (lambda X, W, delta: [delta @ W.T], r"it returns a list, expected \(dX, dW, db\)"),
+    (lambda X, W, delta: [delta @ W.T], r"it returns list, expected \(dX, dW, db\)"),
     (lambda X, W, delta: (delta @ W.T, X.T @ delta, None), "db is None"),
 ]
 

@@ -60,7 +60,7 @@ MOMENTUM = [
     (momentum(step=lambda g, old, v, mu, n: g), "w is .* comes out of the gradient alone"),
     (momentum(step=lambda g, old, v, mu, n: old), "w is .* comes out of the v from before"),
     (in_place_momentum, "it changes its input"),
-    (lambda w, g, v, lr, mu, nesterov: w - lr * g, r"returns a ndarray, expected \(w, v\)"),
+    (lambda w, g, v, lr, mu, nesterov: w - lr * g, r"returns ndarray, expected \(w, v\)"),
 ]
 
 EPOCH = [

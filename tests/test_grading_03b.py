@@ -74,7 +74,7 @@ MIN_MAX = [
     ),
     (standardized, "comes out (of mean and standard deviation|when a constant column is shifted)"),
     (in_place_scaling, "it changes its input"),
-    (lambda train, test: scale(train, train), r"it returns a ndarray, expected \(train, test\)"),
+    (lambda train, test: scale(train, train), r"it returns ndarray, expected \(train, test\)"),
 ]
 
 
@@ -199,7 +199,7 @@ STOP = [
         lambda losses, p: (len(losses) - 1, losses.index(min(losses))),
         "comes out when the run never stops|one epoch of patience too many",
     ),
-    (lambda losses, p: right(losses, p)[0], r"it returns a int, expected \(stop, best\)"),
+    (lambda losses, p: right(losses, p)[0], r"it returns int, expected \(stop, best\)"),
 ]
 
 WRONG = [

@@ -267,7 +267,7 @@ NORM = [
         with_deviation(lambda c: np.sqrt((c * c).sum(1, keepdims=True) / (c.shape[1] - 1) + 1e-5)),
         "with D − 1 in the variance",
     ),
-    (lambda x, gamma, g: g, r"returns a ndarray, expected \(dx, dgamma, dbeta\)"),
+    (lambda x, gamma, g: g, r"returns ndarray, expected \(dx, dgamma, dbeta\)"),
 ]
 
 WRONG = [

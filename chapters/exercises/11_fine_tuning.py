@@ -247,8 +247,9 @@ def average(ask: Ask, logits: np.ndarray) -> None:
     """The mean over the models of each one's softmax (F67)."""
     each = _softmax(logits)
     truth = each.mean(axis=0)
-    votes = each == each.max(axis=2, keepdims=True)
+    votes = each.argmax(axis=2)[:, :, None] == np.arange(each.shape[2])
     with np.errstate(all="ignore"):
+        undivided = np.exp(logits)
         naive = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
         powers = np.exp(logits - logits.max())
         one_largest = powers / powers.sum(axis=2, keepdims=True)
@@ -260,6 +261,9 @@ def average(ask: Ask, logits: np.ndarray) -> None:
         "when e^1000 overflows: subtract each row's largest logit first": naive.mean(axis=0),
         "when one number is subtracted from all: each row has its own largest": (
             one_largest.mean(axis=0)
+        ),
+        "of e^z as it is: a row's probabilities sum to 1, so divide by its sum": (
+            undivided.mean(axis=0)
         ),
         "of the sum: divide by the number of models": each.sum(axis=0),
         "of the largest of the probabilities": each.max(axis=0),

@@ -126,7 +126,7 @@ def untrained(ask: Ask, batch: tuple[np.ndarray, np.ndarray, int]) -> None:
     found, labels, classes = batch
     got = ask(found, labels, classes)
     if not isinstance(got, (list, tuple, np.ndarray)):
-        ask.fail(f"it returns a {type(got).__name__}, expected a list of classes")
+        ask.fail(f"it returns {type(got).__name__}, expected a list of classes")
     truth = [c for c in range(classes) if np.any(labels == c) and not found[labels == c].any()]
     mistakes = {
         "when classes without rows are listed too": _listed(

@@ -91,7 +91,7 @@ def test_the_report_is_of_the_classes_that_are_there():
         ["b", "0.67", "0.67", "0.67", "3"],
         ["c", "0.50", "1.00", "0.67", "1"],
     ]
-    assert lines[-1] == "classes without a row here: 1"
+    assert lines[-1] == "1 of 4 classes has no row here"
     assert lines[7].split() == ["macro", "avg", "0.72", "0.81", "0.73", "8"]
     assert report(Result(TRUE, SAID, NAMES[:3])).split("\n")[-1].startswith("weighted avg")
     assert report(numbers()) == ""

@@ -141,7 +141,7 @@ def test_the_weights_of_the_best_step_are_taken(task, home, tmp_path, quick, mon
     monkeypatch.setattr(running, "_trainer", trainer)
     monkeypatch.setattr(judging, "scores", scores)
     train = home / "rows.tsv" if task == "classification" else write_numbers(tmp_path)
-    found = run(tmp_path, model=home / "bert", train=train, task=task, epochs=9)
+    found = run(tmp_path, model=home / "bert", train=train, task=task, epochs=9, patience=2)
     assert len(seen) == 5 and len(set(seen)) == 4  # of epochs 1 to 4, and once more of 2
     weights, _ = load_safetensors(found.folder / "model.safetensors")
     assert weights["classifier.weight"].tobytes() == seen[1] == seen[4]
@@ -175,6 +175,18 @@ def test_what_is_said_before_a_run(home, tmp_path, quick, capsys):
     assert "to choose by are among" not in said
     for use in ("54 texts to learn from", "6 texts to choose by", "60 texts to judge by"):
         assert said.count(f" of {use}, ") == 1
+
+
+def test_a_model_that_was_tuned_before_may_know_the_rows(home, tmp_path, quick, capsys):
+    rows, first = home / "rows.tsv", tmp_path / "first"
+    run(first, model=home / "bert", train=rows, epochs=1)
+    warned = f"warning: {first / 'out'} was tuned before; rows that it has learnt from flatter it"
+    for parts, said in (({}, True), ({"valid": rows, "test": rows}, False)):
+        place = tmp_path / str(len(parts))
+        finetune.finetune(
+            options(place, model=first / "out", train=rows, epochs=1, max_length=8, **parts)
+        )
+        assert (warned in capsys.readouterr().out) == said
 
 
 def test_quiet_says_nothing(home, tmp_path, quick, capsys):

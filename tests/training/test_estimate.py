@@ -27,6 +27,12 @@ def test_bytes_are_those_of_the_arrays():
     assert 0.0 < found.seconds < 1.0
 
 
+def test_seconds_of_a_batch_are_told_as_such():
+    found = estimated(network())
+    assert "2 batches of about 6.4 s: about 13 s" in found._replace(seconds=6.36).text(2)
+    assert "1 batch of about 36 ms: about " in found._replace(seconds=0.036).text(1)
+
+
 def test_moments_are_those_that_the_optimizer_needs():
     model = network()
     assert estimated(model, optim.SGD(model.parameters())).moments == 0

@@ -80,7 +80,8 @@ def report(result: Result) -> str:
         target_names=[clip(one_line(result.names[i]), NAME) for i in present],
     ).rstrip("\n")
     absent = len(result.names) - len(present)
-    return text + (f"\n\nclasses without a row here: {absent:,}" if absent else "")
+    said = f"{absent:,} of {len(result.names):,} classes {'has' if absent == 1 else 'have'} no row"
+    return text + (f"\n\n{said} here" if absent else "")
 
 
 def draw(

@@ -146,6 +146,11 @@ def about(options: FinetuneOptions, data: Data, sets: Sets) -> list[str]:
     if data.names:
         shown = ", ".join(map(one_line, data.names[:10])) + ", …" * (len(data.names) > 10)
         lines.append(clip(f"{len(data.names)} classes: {shown}", COLUMNS))
+    if (Path(options.model) / FINETUNE).exists() and None in given:
+        lines.append(
+            f"warning: {options.model} was tuned before; rows that it has learnt from flatter it: "
+            "give --valid and --test"
+        )
     for name, count in shared_texts(data).items():
         if count:
             lines.append(

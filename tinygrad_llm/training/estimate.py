@@ -35,13 +35,14 @@ class Estimate(NamedTuple):
         """Four lines for the reader, about a run of so many batches."""
         frozen = self.parameters - self.learning
         learn = f"{frozen:,} of them frozen" if frozen else "all of them learn"
+        batch = f"{self.seconds * 1e3:.3g} ms" if self.seconds < 1.0 else f"{self.seconds:.2g} s"
         return (
             f"{self.parameters:,} parameters, {learn}; memory about {shown_bytes(self.memory)}:\n"
             f"  weights {shown_bytes(self.weights)}, gradients {shown_bytes(self.gradients)}, "
             f"optimizer {shown_bytes(self.moments)},\n"
             f"  activations {shown_bytes(self.activations)} a batch\n"
             f"{batches:,} batch{'' if batches == 1 else 'es'} of about "
-            f"{self.seconds * 1e3:.3g} ms: about "
+            f"{batch}: about "
             f"{shown_seconds(self.seconds * batches)}, updates and evaluations besides"
         )
 
