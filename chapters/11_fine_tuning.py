@@ -429,7 +429,9 @@ for language, (names, _) in raw.items():
     gain = metrics.mean_over_rows(np.concatenate(few, axis=1))
     lesson.say(f"{language}, few labels: {gain.mean:+.3f} ± {gain.half:.3f}.")
     lows.append(gain.low)
-if not quick:  # so soon there is no gain
+if quick:
+    lesson.say("So short a run shows how it is done, not the gain: run it without --quick.")
+else:
     bar = ("none", 0.0)
     lesson.claim("gain", "few labels: gain, low end", min(lows), above=bar, scale="share")
 

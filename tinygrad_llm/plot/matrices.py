@@ -64,7 +64,9 @@ def _draw_confusion(counts: np.ndarray, names: list[str], title: str, normalize:
     cells = [[f"{100 * s:.0f}" for s in row] for row in shares] if normalize else counts.tolist()
     with look():
         width = max(0.36, 0.1 + inches(*(str(cell) for row in cells for cell in row)))
+        said = advice(title, *names)
         wide = max(2.0 + inches(*names) + width * len(counts), 1.0 + inches(title, size=10))
+        wide = max(wide, inches(said, size=8))
         size = (wide, 1.8 + max(0.3, 0.75 * width) * len(counts))
         figure, axes = plt.subplots(figsize=size, layout="constrained")
         drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -75,7 +77,7 @@ def _draw_confusion(counts: np.ndarray, names: list[str], title: str, normalize:
         _class_names(axes, names, width)
         axes.set(title=readable(title), ylabel="true class", xlabel="predicted class")
         unit = "Cells: percent of the row. " if normalize else "Cells: counts. "
-        footnote(figure, unit + "Colour: share of the row.", advice(title, *names))
+        footnote(figure, unit + "Colour: share of the row.", said)
     return figure
 
 
