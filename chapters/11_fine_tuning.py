@@ -432,8 +432,7 @@ for language, (names, _) in raw.items():
 if quick:
     lesson.say("So short a run shows how it is done, not the gain: run it without --quick.")
 else:
-    bar = ("none", 0.0)
-    lesson.claim("gain", "few labels: gain, low end", min(lows), above=bar, scale="share")
+    lesson.claim("gain", "few labels: gain, low end", min(lows), above=("none", 0.0), scale="share")
 
 # %% [markdown]
 # ## 6 · Full, head, LoRA (全量、只训头、LoRA)
