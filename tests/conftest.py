@@ -16,9 +16,3 @@ settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell, which makes all processes from here on deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_cmdline_main(config) -> None:
-    """A worker that has nothing left to do takes over tests of the others: some take a minute."""
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "worksteal"

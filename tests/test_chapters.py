@@ -86,6 +86,7 @@ def test_quick_run_holds_its_claims_and_draws_its_figures(course, which):
         assert data.startswith(b"\x89PNG") and len(data) > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", chapters(), ids=lambda each: each.number)
 def test_quick_run_takes_the_path_of_a_device(course, which):
     path = str(course / "chapters" / which.path.name)

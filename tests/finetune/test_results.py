@@ -140,10 +140,11 @@ def test_names_stand_in_one_line():
     ids=["classes", "numbers", "no result", "41 classes", "empty log"],
 )
 def test_pictures_are_drawn(history, result, expected, tmp_path):
+    before = plt.get_fignums()
     assert draw(tmp_path, history, result) == expected
     found = {path.name: path.read_bytes()[:4] for path in tmp_path.iterdir()}
     assert found == dict.fromkeys(expected, b"\x89PNG")
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_what_is_drawn(tmp_path, monkeypatch):
