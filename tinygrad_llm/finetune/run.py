@@ -41,9 +41,8 @@ def finetune(
     all of it into the folder options.out.
 
     There are then the model (of LoRA its adapter alone, unless merged) and its tokenizer, for
-    `TextClassifier.from_pretrained`; what a run needs to go on; the log and its curves; when the
-    test rows were read, and what was said of them; the confusion matrix, or of numbers what was
-    said against what is true; and all figures beside the baselines', results.json and README.md.
+    `TextClassifier.from_pretrained`; what a run needs to go on; the log and its curves; what was
+    said of the test rows, when, and the picture of it; and all figures beside the baselines'.
     A run that was killed at any moment goes on with resume=True, and ends with the same bits as if
     it had not been; one that has ended gives what it gave. Ctrl-C saves first. quiet: print
     nothing. resumed_by: how a run that was stopped goes on, for the reader.
