@@ -184,9 +184,9 @@ def test_the_command_prints_a_table_and_writes_json(toy, monkeypatch, tmp_path, 
     assert errors == ""
     assert "\nt: a toy\n" in out and ", core " in out
     assert re.search(r"^  ours +\d\S* \(\S+–\S+\) +\d+$", out, re.MULTILINE)
-    assert re.search(r"^  toy +\d\S* \(\S+–\S+\)  \d\.\d\d \(\S+–\S+\) +\d+$", out, re.MULTILINE)
+    assert re.search(r"^  toy +\d\S* \(\S+–\S+\) +\d+\.\d\d \(\S+–\S+\) +\d+$", out, re.MULTILINE)
     assert "the first 50 losses agree to 0 (relative)" in out
-    assert re.search(r"against the fastest other, toy: \d\.\d\d \(\S+\) times", out)
+    assert re.search(r"against the fastest other, toy: \d+\.\d\d \(\S+\) times", out)
     found = json.loads(path.read_text("utf-8"))["benchmarks"]["t"]
     assert [len(row["seconds"]) for row in found["sides"]] == [2, 2]
 
