@@ -1,6 +1,7 @@
 """The mutation tool: which mutants it makes, how it runs them, and what it says of weak checks."""
 
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -283,6 +284,12 @@ def test_a_kill_counts_even_after_a_crash():
     assert outcome(mutant, target, check) == KILLED
 
 
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
 def test_the_time_limit_holds_in_another_thread_too():
     ended = []
 
@@ -296,10 +303,50 @@ def test_the_time_limit_holds_in_another_thread_too():
         with time_limit(5.0):
             ended.append("in time")
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    in_a_thread(work)
     assert ended == ["out of time", "in time"]
+
+
+def busy(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+class Finalized:
+    """Of no use but for what is done when it goes."""
+
+    def __init__(self, last):
+        self.last = last
+
+    def __del__(self):
+        self.last()
+
+
+@pytest.mark.parametrize("run", [lambda work: work(), in_a_thread], ids=["by signal", "by thread"])
+def test_a_limit_that_ends_in_a_finalizer_comes_again(run):
+    ended, hook = [], sys.unraisablehook
+
+    def work():
+        try:
+            with time_limit(0.05):
+                Finalized(lambda: busy(5.0))
+                ended.append("went on")
+                busy(5.0)
+                ended.append("in time")
+        except OutOfTime:
+            ended.append("out of time")
+
+    run(work)
+    assert ended == ["went on", "out of time"] and sys.unraisablehook is hook
+
+
+def test_other_exceptions_of_finalizers_are_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    with time_limit(5.0):
+        Finalized({}.popitem)
+    assert told == [KeyError]
 
 
 def test_a_real_op_end_to_end(capsys):
