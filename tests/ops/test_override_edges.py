@@ -58,14 +58,36 @@ def test_what_no_query_sees_may_be_nan():
     close(F.scaled_dot_product_attention(q, k[:, :, [0, 1, 3]], v[:, :, [0, 1, 3]]).data, y)
 
 
-@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
-def test_gelu_far_out(activation):
+ONE = Tensor(np.ones((1, 1), np.float32))
+
+GELUS = {
+    "gelu": F.gelu,
+    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "linear gelu": lambda x: F.linear(x, ONE, activation="gelu"),
+    "linear gelu by tanh": lambda x: F.linear(x, ONE, activation="gelu_tanh"),
+}
+
+
+@pytest.mark.parametrize("function", GELUS.values(), ids=GELUS)
+def test_gelu_far_out(function):
     z = np.array([[-1e4, -40.0, -7.0, -6.0, -1e-4, 0.0, 1e-4, 6.0, 7.0, 40.0, 1e4]], np.float32).T
-    one = np.ones((1, 1), np.float32)
-    y, dz, *_ = run(lambda z: F.linear(z, Tensor(one), activation=activation), z)
+    y, dz = run(function, z)
     assert not y[:3].any() and np.abs(dz[:2]).max() < 2.0**-24
     equal(y[8:], z[8:])
-    on_both(lambda z: F.linear(z, Tensor(one), activation=activation), z, ulps=1)
+    on_both(function, z, ulps=1)
+
+
+@pytest.mark.parametrize("function", [F.gelu, GELUS["gelu by tanh"]], ids=["gelu", "gelu by tanh"])
+@pytest.mark.parametrize(
+    "x",
+    [drawn(), drawn(0, 3), drawn(4, 0), drawn(6, 8).T, drawn(6, 8)[::2, ::-3]],
+    ids=["a number", "no rows", "no width", "transposed", "strided"],
+)
+def test_gelu_of_any_form(function, x):
+    before = x.copy()
+    on_both(lambda x: function(x.T).T, x)
+    on_both(function, np.asarray(x))
+    equal(x, before)
 
 
 @pytest.mark.parametrize("backend", ["fast", "reference"])

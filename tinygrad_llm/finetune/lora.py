@@ -66,8 +66,7 @@ class LoRALinear(nn.Module):
     the first step, at which B learns and A does not yet.
 
     rank, alpha, rslora: r, α, and which scale s; see `Settings`. dropout: of X̃, which A reads, in
-    training. Called with an activation, as a Linear may be, it gives that of the whole sum; it is a
-    node of its own here, so that a GELU in float32 may round otherwise than in a Linear.
+    training. Called with an activation, as a Linear may be, it gives that of the whole sum.
     Raises TypeError for what is no nn.Linear, ValueError for a rank above in or out, and
     RuntimeError within a block of `nn.in_dtype`.
     """

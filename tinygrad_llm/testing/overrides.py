@@ -69,7 +69,7 @@ def check_override(name: str) -> float:
 
 def _far(call: Call) -> Call:
     first, *others = call.arrays
-    return replace(call, arrays=(first * FAR, *others))
+    return replace(call, arrays=(np.asarray(first * FAR), *others))
 
 
 def _texts(d: Drawer) -> Call:

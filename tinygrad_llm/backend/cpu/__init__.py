@@ -11,8 +11,10 @@ from tinygrad_llm.backend.overrides import Override
 OVERRIDES: dict[str, Override] = {
     "linear": Override(linear.forward, linear.backward),
     "linearrelu": Override(relu.forward, relu.backward),
-    "lineargelu": Override(gelu.forward, gelu.backward),
-    "lineargelutanh": Override(gelu.forward_tanh, gelu.backward),
+    "gelu": Override(gelu.forward, gelu.backward),
+    "gelutanh": Override(gelu.forward_tanh, gelu.backward),
+    "lineargelu": Override(gelu.linear_forward, gelu.linear_backward),
+    "lineargelutanh": Override(gelu.linear_forward_tanh, gelu.linear_backward),
     "layernorm": Override(norms.layer_forward, norms.layer_backward),
     "addlayernorm": Override(norms.add_layer_forward, norms.add_layer_backward),
     "rmsnorm": Override(norms.rms_forward, norms.rms_backward),

@@ -1,9 +1,11 @@
-"""GELU of a linear layer: Y = Z·Φ(Z) and the derivative Φ(Z) + Z·φ(Z), in tiles and in place."""
+"""GELU, by itself and of a linear layer: Y = Z·Φ(Z) and the derivative Φ(Z) + Z·φ(Z), in tiles and
+in place."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -37,43 +39,74 @@ Curve = Callable[[Array, Array, Array], None]
 """(z, slope, scratch): z becomes the value, slope the derivative; scratch is two more like them."""
 
 
-def forward(x: Array, w: Array, b: Array | None) -> tuple[Array, tuple]:
-    """Y = Z·Φ(Z), Z = X W + b, with Φ by a polynomial: NumPy has no erf, and the reference's takes
-    far longer."""
-    return _forward(x, w, b, _exact)
+def forward(x: Array) -> tuple[Array, tuple]:
+    """y = x·Φ(x), with Φ by a polynomial: NumPy has no erf, and the reference's takes long."""
+    return _alone(x, _exact)
 
 
-def forward_tanh(x: Array, w: Array, b: Array | None) -> tuple[Array, tuple]:
-    """Y = ½Z(1 + T), T = tanh(√(2/π)·(Z + 0.044715Z³)), Z = X W + b. Left to the reference: a |Z|
-    above 10¹², of which the cube is ∞."""
-    try:
-        with np.errstate(over="raise"):
-            return _forward(x, w, b, _by_tanh)
-    except FloatingPointError:
-        return NotImplemented
+def forward_tanh(x: Array) -> Any:
+    """y = ½x(1 + t), t = tanh(√(2/π)·(x + 0.044715x³)). Left to the reference: an |x| above 10¹²,
+    of which the cube is ∞."""
+    return _unless_infinite(_alone, x, _by_tanh)
 
 
-def backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
+def backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> Array:
+    """dx = g·slope."""
+    _, slope = saved
+    dx = g * slope
+    return dx
+
+
+def linear_forward(x: Array, w: Array, b: Array | None) -> Any:
+    """Y = Z·Φ(Z), Z = X W + b."""
+    return _of_linear(x, w, b, _exact)
+
+
+def linear_forward_tanh(x: Array, w: Array, b: Array | None) -> Any:
+    """Y = ½Z(1 + T) as `forward_tanh` has it, Z = X W + b."""
+    return _unless_infinite(_of_linear, x, w, b, _by_tanh)
+
+
+def linear_backward(g: Array, saved: tuple, needs: tuple[bool, ...]) -> tuple:
     """dZ = G·slope, and on from there as linear."""
     x, w, _, slope = saved
     dx, dw, db = linear.backward(g * slope, (x, w), needs)
     return dx, dw, db
 
 
-def _forward(x: Array, w: Array, b: Array | None, curve: Curve) -> tuple[Array, tuple]:
+def _unless_infinite(forward: Callable, *inputs: Any) -> Any:
+    try:
+        with np.errstate(over="raise"):
+            return forward(*inputs)
+    except FloatingPointError:
+        return NotImplemented
+
+
+def _alone(x: Array, curve: Curve) -> tuple[Array, tuple]:
+    y = np.array(x, order="C")
+    slope = _in_tiles(y.reshape(-1, 1), None, curve).reshape(x.shape)
+    return y, (x, Cached(slope))
+
+
+def _of_linear(x: Array, w: Array, b: Array | None, curve: Curve) -> Any:
     if not linear.fits(x, w, b):
         return NotImplemented
     z = linear.product(x, w)
+    slope = _in_tiles(in_rows(z), b, curve).reshape(z.shape)
+    return z, (x, w, b, Cached(slope))
+
+
+def _in_tiles(z: Array, b: Array | None, curve: Curve) -> Array:
+    """z (N, D) becomes the curve's value of z + b; gives its slope (N, D)."""
     slope = np.empty_like(z)
-    zs, slopes = in_rows(z), in_rows(slope)
-    step = max(1, TILE // max(1, w.shape[1]))
-    scratch = np.empty((2, min(step, len(zs)), w.shape[1]), np.float32)
-    for start in range(0, len(zs), step):
-        tile = zs[start : start + step]
+    step = max(1, TILE // max(1, z.shape[1]))
+    scratch = np.empty((2, min(step, len(z)), z.shape[1]), np.float32)
+    for start in range(0, len(z), step):
+        tile = z[start : start + step]
         if b is not None:
             tile += b
-        curve(tile, slopes[start : start + step], scratch[:, : len(tile)])
-    return z, (x, w, b, Cached(slope))
+        curve(tile, slope[start : start + step], scratch[:, : len(tile)])
+    return slope
 
 
 def _by_tanh(z: Array, slope: Array, scratch: Array) -> None:

@@ -89,9 +89,9 @@ ALWAYS: dict[str, dict[Function, tuple[str, ...]]] = {
         Flat.moved: ("LAMB",),
     },
     "cpu": {
-        gelu._exact: (PREFIX + "lineargelu",),
-        gelu._by_tanh: (PREFIX + "lineargelutanh",),
-        gelu._half_tanh: (PREFIX + "lineargelu",),
+        gelu._exact: (PREFIX + "gelu", PREFIX + "lineargelu"),
+        gelu._by_tanh: (PREFIX + "gelutanh", PREFIX + "lineargelutanh"),
+        gelu._half_tanh: (PREFIX + "gelu", PREFIX + "lineargelu"),
         attention._exp2: (PREFIX + "scaleddotproductattention",),
         attention._inverse: (PREFIX + "scaleddotproductattention",),
         attention._seen: (PREFIX + "scaleddotproductattention",),
